@@ -1,0 +1,322 @@
+import { type IncomingMessage, request as httpRequest } from 'node:http';
+import { Failure } from '../kit/errors.ts';
+
+/** The Engine API version we speak; Engine 25 and newer accept it. */
+const API = '/v1.44';
+
+/** An answer of the engine that says no. */
+export class EngineError extends Error {
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.name = 'EngineError';
+    this.status = status;
+  }
+}
+
+export interface ContainerSummary {
+  Id: string;
+  Names: string[];
+  Image: string;
+  ImageID: string;
+  State: 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead';
+  Status: string;
+  Created: number;
+  Labels: Record<string, string>;
+  Ports?: { IP?: string; PrivatePort: number; PublicPort?: number; Type: string }[];
+  NetworkSettings?: { Networks: Record<string, EndpointInfo> };
+}
+
+export interface EndpointInfo {
+  IPAddress: string;
+  NetworkID: string;
+  IPAMConfig?: { IPv4Address?: string } | null;
+}
+
+export interface HealthLogEntry {
+  Start: string;
+  End: string;
+  ExitCode: number;
+  Output: string;
+}
+
+export interface ContainerInfo {
+  Id: string;
+  Name: string;
+  Created: string;
+  Image: string;
+  RestartCount: number;
+  State: {
+    Status: ContainerSummary['State'];
+    Running: boolean;
+    Paused: boolean;
+    Restarting: boolean;
+    OOMKilled: boolean;
+    ExitCode: number;
+    Error: string;
+    Pid: number;
+    StartedAt: string;
+    FinishedAt: string;
+    Health?: { Status: 'none' | 'starting' | 'healthy' | 'unhealthy'; FailingStreak: number; Log: HealthLogEntry[] | null };
+  };
+  Config: {
+    Image: string;
+    Labels: Record<string, string>;
+    Env: string[] | null;
+    StopSignal?: string;
+    StopTimeout?: number | null;
+    ExposedPorts?: Record<string, object>;
+    Healthcheck?: { Test?: string[]; Interval?: number; Timeout?: number; Retries?: number; StartPeriod?: number; StartInterval?: number };
+  };
+  HostConfig: {
+    NetworkMode: string;
+    RestartPolicy: { Name: string; MaximumRetryCount: number };
+    PortBindings: Record<string, { HostIp: string; HostPort: string }[] | null> | null;
+    Memory: number;
+    NanoCpus: number;
+  };
+  NetworkSettings: { Networks: Record<string, EndpointInfo>; Ports: Record<string, { HostIp: string; HostPort: string }[] | null> | null };
+  Mounts: { Type: string; Name?: string; Source: string; Destination: string; RW: boolean }[];
+}
+
+export interface NetworkInfo {
+  Id: string;
+  Name: string;
+  Driver: string;
+  Internal: boolean;
+  Labels: Record<string, string>;
+  IPAM: { Config: { Subnet?: string; Gateway?: string }[] | null };
+  Containers?: Record<string, { Name: string; IPv4Address: string }>;
+}
+
+export interface ImageInfo {
+  Id: string;
+  RepoTags: string[] | null;
+  RepoDigests: string[] | null;
+  Config: { ExposedPorts?: Record<string, object>; User?: string; Volumes?: Record<string, object>; Healthcheck?: { Test?: string[] } } | null;
+}
+
+export interface DockerEvent {
+  Type: string;
+  Action: string;
+  Actor: { ID: string; Attributes: Record<string, string> };
+  time: number;
+  timeNano: number;
+}
+
+export interface ExecResult {
+  code: number;
+  output: string;
+}
+
+/** Where the engine listens: DOCKER_HOST, or the default socket. Remote engines are reached over their own machine's CLI, not from here. */
+export function engineSocket(env: NodeJS.ProcessEnv = process.env): string {
+  const host = env['DOCKER_HOST'];
+  if (!host) return '/var/run/docker.sock';
+  if (host.startsWith('unix://')) return host.slice('unix://'.length);
+  throw new Failure('DOCKER_UNREACHABLE', `DOCKER_HOST is ${host}: only unix:// sockets are supported`, {
+    next: 'run composure on the server itself, for example: ssh SERVER composure deploy',
+  });
+}
+
+export type Docker = ReturnType<typeof openDocker>;
+
+/**
+ * A thin typed client of the Engine API over its unix socket. One function per call that Composure makes, no decisions.
+ * Every function may throw EngineError (the engine said no) or Failure DOCKER_UNREACHABLE.
+ */
+export function openDocker(socketPath: string = engineSocket()) {
+  function call(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const payload = body === undefined ? undefined : JSON.stringify(body);
+      const request = httpRequest(
+        {
+          socketPath,
+          method,
+          path: API + path,
+          headers: payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) },
+          ...(signal ? { signal } : {}),
+        },
+        resolve,
+      );
+      request.on('error', (error: NodeJS.ErrnoException) => reject(unreachable(error, socketPath)));
+      request.end(payload);
+    });
+  }
+
+  async function read(response: IncomingMessage): Promise<Buffer> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of response) chunks.push(chunk as Buffer);
+    return Buffer.concat(chunks);
+  }
+
+  async function bytes(method: string, path: string, body?: unknown): Promise<Buffer> {
+    const response = await call(method, path, body);
+    const content = await read(response);
+    const status = response.statusCode ?? 500;
+    if (status >= 400) {
+      let message = content.toString('utf8');
+      try {
+        message = (JSON.parse(message) as { message: string }).message;
+      } catch {}
+      throw new EngineError(status, message);
+    }
+    return content;
+  }
+
+  async function json<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const content = await bytes(method, path, body);
+    return (content.length ? JSON.parse(content.toString('utf8')) : undefined) as T;
+  }
+
+  const id = encodeURIComponent;
+
+  return {
+    socketPath,
+
+    version: () => json<{ Version: string; ApiVersion: string; Os: string; Arch: string }>('GET', '/version'),
+
+    info: () => json<{ NCPU: number; MemTotal: number; Driver: string; DockerRootDir: string; LiveRestoreEnabled: boolean }>('GET', '/info'),
+
+    /** Containers in any state that carry all the given labels ("key" or "key=value"). */
+    listContainers: (labels: string[] = []) =>
+      json<ContainerSummary[]>('GET', `/containers/json?all=1&filters=${id(JSON.stringify(labels.length ? { label: labels } : {}))}`),
+
+    inspectContainer: (container: string) => json<ContainerInfo>('GET', `/containers/${id(container)}/json`),
+
+    /** The container's facts, or undefined when it is gone. */
+    findContainer: (container: string) => orUndefined(json<ContainerInfo>('GET', `/containers/${id(container)}/json`)),
+
+    createContainer: (name: string, spec: object) => json<{ Id: string }>('POST', `/containers/create?name=${id(name)}`, spec),
+
+    /** Starting a running container changes nothing. */
+    startContainer: (container: string) => json<void>('POST', `/containers/${id(container)}/start`),
+
+    /** Sends the container's own stop signal, waits up to its grace (or the given seconds), then kills. A stopped one is left alone. */
+    stopContainer: (container: string, graceSeconds?: number) =>
+      json<void>('POST', `/containers/${id(container)}/stop${graceSeconds === undefined ? '' : `?t=${graceSeconds}`}`),
+
+    /** Any use switches the container's restart policy off until it is started again: never for reloads. */
+    killContainer: (container: string, signal: string) => json<void>('POST', `/containers/${id(container)}/kill?signal=${id(signal)}`),
+
+    /** Removes the container and its anonymous volumes; one that is gone already is fine. */
+    removeContainer: async (container: string, { force = false }: { force?: boolean } = {}) => {
+      try {
+        await json<void>('DELETE', `/containers/${id(container)}?v=1${force ? '&force=1' : ''}`);
+      } catch (error) {
+        if (!(error instanceof EngineError && (error.status === 404 || (error.status === 409 && /already in progress/.test(error.message))))) throw error;
+      }
+    },
+
+    renameContainer: (container: string, name: string) => json<void>('POST', `/containers/${id(container)}/rename?name=${id(name)}`),
+
+    unpauseContainer: (container: string) => json<void>('POST', `/containers/${id(container)}/unpause`),
+
+    /** The last lines a container wrote, oldest first. */
+    logTail: async (container: string, lines: number): Promise<string[]> => {
+      const content = await bytes('GET', `/containers/${id(container)}/logs?stdout=1&stderr=1&tail=${lines}`);
+      return demultiplex(content).split('\n').filter((line) => line !== '');
+    },
+
+    /** Runs a command inside a running container and waits for it. */
+    exec: async (container: string, command: string[], options: { user?: string; env?: string[]; workingDir?: string; privileged?: boolean } = {}): Promise<ExecResult> => {
+      const { Id } = await json<{ Id: string }>('POST', `/containers/${id(container)}/exec`, {
+        AttachStdout: true,
+        AttachStderr: true,
+        Cmd: command,
+        ...(options.user ? { User: options.user } : {}),
+        ...(options.env ? { Env: options.env } : {}),
+        ...(options.workingDir ? { WorkingDir: options.workingDir } : {}),
+        ...(options.privileged ? { Privileged: true } : {}),
+      });
+      const output = demultiplex(await bytes('POST', `/exec/${Id}/start`, { Detach: false, Tty: false }));
+      const { ExitCode } = await json<{ ExitCode: number | null }>('GET', `/exec/${Id}/json`);
+      return { code: ExitCode ?? 1, output };
+    },
+
+    /** Copies a tar archive into a container's folder. */
+    putArchive: (container: string, folder: string, archive: Buffer) =>
+      new Promise<void>((resolve, reject) => {
+        const request = httpRequest(
+          { socketPath, method: 'PUT', path: `${API}/containers/${id(container)}/archive?path=${id(folder)}`, headers: { 'content-type': 'application/x-tar', 'content-length': archive.length } },
+          (response) => {
+            read(response).then((content) => ((response.statusCode ?? 500) < 400 ? resolve() : reject(new EngineError(response.statusCode ?? 500, content.toString()))), reject);
+          },
+        );
+        request.on('error', (error: NodeJS.ErrnoException) => reject(unreachable(error, socketPath)));
+        request.end(archive);
+      }),
+
+    listNetworks: (labels: string[] = []) =>
+      json<NetworkInfo[]>('GET', `/networks?filters=${id(JSON.stringify(labels.length ? { label: labels } : {}))}`),
+
+    findNetwork: (network: string) => orUndefined(json<NetworkInfo>('GET', `/networks/${id(network)}`)),
+
+    createNetwork: (spec: object) => json<{ Id: string }>('POST', '/networks/create', spec),
+
+    removeNetwork: (network: string) => json<void>('DELETE', `/networks/${id(network)}`),
+
+    /** Joins a container, running or not, to a network under a fixed address. */
+    connectNetwork: (network: string, container: string, address?: string) =>
+      json<void>('POST', `/networks/${id(network)}/connect`, {
+        Container: container,
+        EndpointConfig: address ? { IPAMConfig: { IPv4Address: address } } : {},
+      }),
+
+    disconnectNetwork: (network: string, container: string) =>
+      json<void>('POST', `/networks/${id(network)}/disconnect`, { Container: container, Force: true }),
+
+    findImage: (image: string) => orUndefined(json<ImageInfo>('GET', `/images/${id(image)}/json`)),
+
+    tagImage: (image: string, repository: string, tag: string) => json<void>('POST', `/images/${id(image)}/tag?repo=${id(repository)}&tag=${id(tag)}`),
+
+    /** Engine events from now on, until the signal aborts or the engine goes away (then the iteration ends). */
+    async *events(filters: Record<string, string[]>, signal: AbortSignal): AsyncGenerator<DockerEvent> {
+      const response = await call('GET', `/events?filters=${id(JSON.stringify(filters))}`, undefined, signal);
+      let rest = '';
+      response.setEncoding('utf8');
+      for await (const text of response) {
+        const lines = (rest + (text as string)).split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) if (line) yield JSON.parse(line) as DockerEvent;
+      }
+    },
+  };
+}
+
+async function orUndefined<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof EngineError && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
+/** The engine frames output of containers without a terminal: 1 byte stream, 3 zero, 4 length (big endian), payload. */
+function demultiplex(content: Buffer): string {
+  const parts: string[] = [];
+  let offset = 0;
+  while (offset + 8 <= content.length) {
+    const stream = content[offset];
+    if ((stream !== 0 && stream !== 1 && stream !== 2) || content[offset + 1] !== 0) return content.toString('utf8');
+    const length = content.readUInt32BE(offset + 4);
+    parts.push(content.toString('utf8', offset + 8, offset + 8 + length));
+    offset += 8 + length;
+  }
+  return parts.join('');
+}
+
+function unreachable(error: NodeJS.ErrnoException, socketPath: string): Error {
+  if (error.name === 'AbortError') return error;
+  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'EACCES') {
+    return new Failure('DOCKER_UNREACHABLE', `no Docker Engine answers on ${socketPath} (${error.code})`, {
+      next:
+        error.code === 'EACCES'
+          ? 'run as root or as a member of the docker group'
+          : 'install Docker Engine (https://docs.docker.com/engine/install/) or start it: systemctl start docker',
+      cause: error,
+    });
+  }
+  return error;
+}

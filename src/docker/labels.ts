@@ -1,0 +1,21 @@
+/** Labels that Compose puts on what it creates; we read them and never write them. */
+export const COMPOSE = {
+  project: 'com.docker.compose.project',
+  service: 'com.docker.compose.service',
+  number: 'com.docker.compose.container-number',
+  configHash: 'com.docker.compose.config-hash',
+  oneoff: 'com.docker.compose.oneoff',
+  image: 'com.docker.compose.image',
+  configFiles: 'com.docker.compose.project.config_files',
+  workingDir: 'com.docker.compose.project.working_dir',
+} as const;
+
+/** Labels on containers and networks that Composure itself creates. Nothing without one of them is ever removed as ours. */
+export const OURS = {
+  /** Value: the name of the edge that the container or network belongs to. */
+  edge: 'composure.edge',
+  /** On an edge network: the project it serves. */
+  project: 'composure.project',
+  /** On an edge container: its generation. */
+  generation: 'composure.edge.generation',
+} as const;

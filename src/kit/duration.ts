@@ -1,0 +1,23 @@
+const UNITS_MS: Record<string, number> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1, us: 0.001, ns: 0.000_001 };
+
+/**
+ * A Compose duration ("1m30s", "500ms", "0s") in milliseconds, or undefined when the text is not one.
+ * Units as the Compose Specification has them: h, m, s, ms, us, ns.
+ */
+export function parseDurationMs(text: string): number | undefined {
+  if (text === '0') return 0;
+  if (!/^(\d+(\.\d+)?(h|ms|m|us|s|ns))+$/.test(text)) return undefined;
+  let total = 0;
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(h|ms|m|us|s|ns)/g)) {
+    total += Number(amount) * (UNITS_MS[unit ?? ''] ?? 0);
+  }
+  return Math.round(total);
+}
+
+/** Milliseconds as a person reads them: 850 ms, 4.2 s, 3 min 05 s. */
+export function formatMs(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  const minutes = Math.floor(ms / 60_000);
+  return `${minutes} min ${String(Math.round((ms % 60_000) / 1000)).padStart(2, '0')} s`;
+}

@@ -1,0 +1,69 @@
+/**
+ * Every failure that a person can act on, with the exit code the command ends with.
+ * docs/reference/errors.md has one heading per code; a test holds the two together.
+ */
+export const EXIT_CODES = {
+  USAGE: 2,
+  PROJECT_NOT_FOUND: 3,
+  PROJECT_INVALID: 3,
+  CONFIG_INVALID: 3,
+  VARIABLE_UNSET: 3,
+  SERVICE_UNKNOWN: 3,
+  NOTHING_TO_ROLL_BACK: 3,
+  RELEASE_UNKNOWN: 3,
+  DOCKER_MISSING: 4,
+  DOCKER_UNREACHABLE: 4,
+  DOCKER_TOO_OLD: 4,
+  COMPOSE_MISSING: 4,
+  STATE_UNWRITABLE: 4,
+  DISK_FULL: 4,
+  COMMAND_FAILED: 4,
+  IMAGE_UNAVAILABLE: 5,
+  BUILD_FAILED: 5,
+  RELEASE_JOB_FAILED: 5,
+  RELEASE_FAILED: 5,
+  UNHEALTHY_BEFORE: 5,
+  LOCKED: 6,
+  RECOVERY_FAILED: 7,
+  PORT_IN_USE: 8,
+  HOST_CLAIMED: 8,
+  EDGE_FAILED: 8,
+  EDGE_NOT_RUNNING: 8,
+  CERTIFICATE_FAILED: 8,
+  CONFIRMATION_NEEDED: 9,
+  DECLINED: 9,
+  INTERRUPTED: 130,
+} as const;
+
+export type ErrorCode = keyof typeof EXIT_CODES;
+
+export interface FailureParts {
+  /** file:line:column, a service, a container: what the message is about. */
+  where?: string;
+  /** The next thing to do, as an instruction or a command. */
+  next?: string;
+  /** Evidence: last log lines, health output, the tool's own words. One line each. */
+  details?: string[];
+  cause?: unknown;
+}
+
+/** A failure that a person can act on. Anything else that is thrown is a bug and shows its stack. */
+export class Failure extends Error {
+  readonly code: ErrorCode;
+  readonly where: string | undefined;
+  readonly next: string | undefined;
+  readonly details: string[];
+
+  constructor(code: ErrorCode, message: string, parts: FailureParts = {}) {
+    super(message, parts.cause === undefined ? {} : { cause: parts.cause });
+    this.name = 'Failure';
+    this.code = code;
+    this.where = parts.where;
+    this.next = parts.next;
+    this.details = parts.details ?? [];
+  }
+
+  get exitCode(): number {
+    return EXIT_CODES[this.code];
+  }
+}

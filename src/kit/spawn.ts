@@ -1,0 +1,62 @@
+import { spawn } from 'node:child_process';
+
+export interface RunOptions {
+  cwd?: string;
+  /** Added to this process's environment. Secrets go here or to stdin, never into the arguments. */
+  env?: Record<string, string>;
+  input?: string;
+  timeoutMs?: number;
+  signal?: AbortSignal;
+  /** Called with each finished line of stdout and stderr as it arrives. */
+  onLine?: (line: string, stream: 'stdout' | 'stderr') => void;
+}
+
+export interface RunResult {
+  /** Exit code; 127 when the program does not exist, 124 when it ran into the time limit. */
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a program with an argument array. Never throws for a non-zero exit: the caller decides what it means. */
+export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, {
+      cwd: options.cwd,
+      env: options.env ? { ...process.env, ...options.env } : process.env,
+      stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      ...(options.signal ? { signal: options.signal } : {}),
+    });
+    const out = { stdout: '', stderr: '' };
+    const rest = { stdout: '', stderr: '' };
+    let timedOut = false;
+    const timer = options.timeoutMs
+      ? setTimeout(() => {
+          timedOut = true;
+          child.kill('SIGKILL');
+        }, options.timeoutMs)
+      : undefined;
+    for (const stream of ['stdout', 'stderr'] as const) {
+      child[stream]?.setEncoding('utf8').on('data', (text: string) => {
+        out[stream] += text;
+        if (!options.onLine) return;
+        const lines = (rest[stream] + text).split('\n');
+        rest[stream] = lines.pop() ?? '';
+        for (const line of lines) options.onLine(line, stream);
+      });
+    }
+    child.stdin?.on('error', () => {});
+    if (options.input !== undefined) child.stdin?.end(options.input);
+    let failure: NodeJS.ErrnoException | undefined;
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      failure = error;
+      if (child.pid === undefined) finish(127);
+    });
+    child.on('close', (code, signal) => finish(timedOut ? 124 : (code ?? (signal ? 128 : 1))));
+    function finish(code: number) {
+      clearTimeout(timer);
+      for (const stream of ['stdout', 'stderr'] as const) if (rest[stream]) options.onLine?.(rest[stream], stream);
+      resolve({ code, stdout: out.stdout, stderr: out.stderr || (failure?.message ?? '') });
+    }
+  });
+}

@@ -1,0 +1,148 @@
+/**
+ * The project as the rooms above see it: Compose's own resolved model plus our keys, checked and with defaults filled in.
+ * Durations are milliseconds, sizes bytes.
+ */
+export interface Project {
+  name: string;
+  /** Absolute; relative paths of the files start here. */
+  folder: string;
+  /** What makes `docker compose` see the same project: its own global arguments and environment additions. */
+  compose: ComposeTarget;
+  /** Absolute paths of the compose files in use, in merge order. */
+  files: string[];
+  environment?: string;
+  /** Services of the active profiles, by name. */
+  services: Record<string, Service>;
+  networks: Record<string, { name: string; external: boolean; definition: Record<string, unknown> }>;
+  volumes: Record<string, { name: string; external: boolean }>;
+  settings: ProjectSettings;
+  /** Things that a person should know and that stop nothing. */
+  warnings: string[];
+  /** The resolved model exactly as `docker compose config --format json` printed it. It holds secrets: never print it. */
+  resolved: string;
+}
+
+export interface ComposeTarget {
+  /** For example ["-p", "shop", "--project-directory", "/srv/shop", "-f", "/srv/shop/compose.yaml", "--env-file", "…", "--profile", "…"]. */
+  args: string[];
+  cwd: string;
+  env: Record<string, string>;
+}
+
+export interface Service {
+  name: string;
+  image: string;
+  /** Has a `build` section. */
+  builds: boolean;
+  pullPolicy?: string;
+  /** From `docker compose config --hash`. */
+  configHash: string;
+  /** Content hash of what Compose's own hash does not see: files behind configs, secrets and bind-mounted files. */
+  contentHash: string;
+  /** The files that contentHash covers, absolute. */
+  contentFiles: string[];
+  replicas: number;
+  dependsOn: Record<string, { condition: 'service_started' | 'service_healthy' | 'service_completed_successfully'; required: boolean; restart: boolean }>;
+  healthcheck?: { disabled: boolean; intervalMs: number; timeoutMs: number; retries: number; startPeriodMs: number; startIntervalMs: number };
+  update: UpdateConfig;
+  rollback: UpdateConfig;
+  stopSignal?: string;
+  /** Compose's default is 10 s. */
+  stopGraceMs: number;
+  postStart: Hook[];
+  preStop: Hook[];
+  containerName?: string;
+  networkMode?: string;
+  devices: boolean;
+  privileged: boolean;
+  /** Ports on the host that the containers themselves publish. */
+  publishedPorts: { hostIp?: string; published: number; target: number; protocol: string }[];
+  /** Container ports: published, exposed in the compose file. */
+  exposedPorts: number[];
+  mounts: { type: 'volume' | 'bind' | 'tmpfs' | 'other'; source: string; target: string; readOnly: boolean }[];
+  environment: Record<string, string>;
+  memoryLimitBytes: number;
+  cpus: number;
+  restart: string;
+  /** Routes of x-edge; empty when the service has none. */
+  edge: EdgeSpec[];
+  /** x-release: run to completion once, in the new image, before anything is touched. Also set for services that others await with service_completed_successfully. */
+  release?: ReleaseJob;
+}
+
+export interface Hook {
+  command: string[];
+  user?: string;
+  privileged: boolean;
+  workingDir?: string;
+  environment: string[];
+}
+
+/** `deploy.update_config` / `deploy.rollback_config`, Compose Deploy Specification. */
+export interface UpdateConfig {
+  /** Undefined: not said in the file. */
+  order?: 'start-first' | 'stop-first';
+  /** How many at a time; 0 means all. Default 1. */
+  parallelism: number;
+  delayMs: number;
+  /** How long new containers are watched after the switch. Default 5 s. */
+  monitorMs: number;
+  /** Default rollback: a release is all or none. */
+  failureAction: 'rollback' | 'pause' | 'continue';
+  maxFailureRatio: number;
+}
+
+export interface ReleaseJob {
+  timeoutMs: number;
+  /** Undefined: the service's own command. */
+  command?: string[];
+}
+
+/** One entry of x-edge, checked, defaults filled in. */
+export interface EdgeSpec {
+  kind: 'http' | 'tcp';
+  hosts: string[];
+  path: string;
+  /** Container port. */
+  port: number;
+  /** kind tcp: the host port. */
+  listen?: number;
+  health?: { path: string; status: string };
+  healthIntervalMs: number;
+  redirectFrom: string[];
+  tls: 'none' | 'acme' | { certificateFile: string; keyFile: string };
+  redirectToHttps: boolean;
+  compress: boolean;
+  maxBodyBytes: number;
+  rateLimit?: { requests: number; perMs: number };
+  securityHeaders: boolean;
+  timeouts: { responseMs: number; tunnelMs: number };
+  /** How long requests may wait at the edge while a stop-first service changes. Default 15 s. */
+  holdMs: number;
+  drain: {
+    /** How long requests in flight on an old container may take. Default: stop_grace_period, at least 30 s. */
+    requestsMs: number;
+    /** How long WebSockets and event streams may stay on an old container. Default 30 s. */
+    streamsMs: number;
+  };
+}
+
+/** Top-level x-composure. */
+export interface ProjectSettings {
+  edge: {
+    httpPort?: number;
+    httpsPort?: number;
+    acme?: { email: string; directory: string; caFile?: string };
+  };
+  /** Images that Composure itself starts, by their public name's key. */
+  images: { haproxy?: string };
+  release: {
+    /** Limits of the watch after the switch: new against old. */
+    maxErrorRatio: number;
+    maxLatencyRatio: number;
+    /** Fewer requests than this on the new containers decide nothing about ratios. */
+    minRequests: number;
+    /** How many previous releases keep their stopped containers. Default 1. */
+    keep: number;
+  };
+}
