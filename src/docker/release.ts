@@ -1,0 +1,74 @@
+import { Failure } from '../kit/errors.ts';
+import { type RunResult, run } from '../kit/spawn.ts';
+
+/** What makes `docker compose` see one project: its global arguments, folder and environment. */
+export interface ComposeCall {
+  args: string[];
+  cwd: string;
+  env: Record<string, string>;
+}
+
+type OnLine = (line: string) => void;
+
+function compose(call: ComposeCall, args: string[], onLine?: OnLine, signal?: AbortSignal): Promise<RunResult> {
+  return run('docker', ['compose', '--progress', 'plain', '--ansi', 'never', ...call.args, ...args], {
+    cwd: call.cwd,
+    env: call.env,
+    ...(onLine ? { onLine } : {}),
+    ...(signal ? { signal } : {}),
+  });
+}
+
+/** Compose's last words, without its progress lines. */
+function lastWords(result: RunResult): string[] {
+  const lines = `${result.stdout}\n${result.stderr}`.split('\n').filter((line) => line.trim() !== '' && !/^ ?(Container|Network|Volume|Image) .* (Running|Creat|Start|Wait|Healthy|Pull|Built|Recreat)/.test(line));
+  return lines.slice(-15);
+}
+
+/**
+ * Lets Compose create containers up to `total` of each service, counting those that exist in whatever state, without touching any of those
+ * and without starting the new ones. They carry the present configuration and all of Compose's own labels.
+ */
+export async function composeCreate(call: ComposeCall, totals: Record<string, number>): Promise<void> {
+  const services = Object.keys(totals);
+  const scales = services.flatMap((service) => ['--scale', `${service}=${totals[service]}`]);
+  const result = await compose(call, ['up', '--no-start', '--no-deps', '--no-recreate', '--no-build', '--pull', 'never', ...scales, ...services]);
+  if (result.code !== 0) throw composeFailure('creating containers', services, result);
+}
+
+export async function composePull(call: ComposeCall, services: string[], policy: 'always' | 'missing', onLine: OnLine): Promise<void> {
+  const result = await compose(call, ['pull', '--policy', policy, ...services], onLine);
+  if (result.code !== 0) {
+    throw new Failure('IMAGE_UNAVAILABLE', `could not pull the image of ${services.join(', ')}`, {
+      details: lastWords(result),
+      next: 'check the image name and tag, and that this machine is logged in (docker login); nothing was touched',
+    });
+  }
+}
+
+export async function composeBuild(call: ComposeCall, services: string[], onLine: OnLine): Promise<void> {
+  const result = await compose(call, ['build', ...services], onLine);
+  if (result.code !== 0) {
+    throw new Failure('BUILD_FAILED', `could not build ${services.join(', ')}`, { details: lastWords(result), next: 'mend the build; nothing was touched' });
+  }
+}
+
+/** Runs a service once to its end in a container of its own that is removed after it. Answers its exit code; 124 when it ran into the limit. */
+export async function composeRunOnce(call: ComposeCall, service: string, name: string, command: string[] | undefined, timeoutMs: number, onLine: OnLine): Promise<number> {
+  const args = ['run', '--rm', '--no-deps', '--name', name, '--no-TTY', '--interactive=false', '--quiet-pull', service, ...(command ?? [])];
+  const result = await run('docker', ['compose', '--progress', 'quiet', '--ansi', 'never', ...call.args, ...args], { cwd: call.cwd, env: call.env, onLine, timeoutMs });
+  return result.code;
+}
+
+export async function composeDown(call: ComposeCall, flags: string[], onLine: OnLine): Promise<void> {
+  const result = await compose(call, ['down', ...flags], onLine);
+  if (result.code !== 0) throw composeFailure('taking the project down', [], result);
+}
+
+function composeFailure(what: string, services: string[], result: RunResult): Failure {
+  const words = lastWords(result);
+  if (words.some((line) => /no space left on device/i.test(line))) {
+    return new Failure('DISK_FULL', `the disk is full: ${what} failed`, { details: words, next: 'free some space (docker system df shows what Docker holds), then run the command again' });
+  }
+  return new Failure('COMMAND_FAILED', `${what} failed${services.length ? ` for ${services.join(', ')}` : ''}: docker compose ended with code ${result.code}`, { details: words });
+}
