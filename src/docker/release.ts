@@ -21,7 +21,12 @@ function compose(call: ComposeCall, args: string[], onLine?: OnLine, signal?: Ab
 
 /** Compose's last words, without its progress lines. */
 function lastWords(result: RunResult): string[] {
-  const lines = `${result.stdout}\n${result.stderr}`.split('\n').filter((line) => line.trim() !== '' && !/^ ?(Container|Network|Volume|Image) .* (Running|Creat|Start|Wait|Healthy|Pull|Built|Recreat)/.test(line));
+  const lines = `${result.stdout}\n${result.stderr}`
+    .split('\n')
+    .filter(
+      (line) =>
+        line.trim() !== '' && !/^ ?(Container|Network|Volume|Image) .* (Running|Creat|Start|Wait|Healthy|Pull|Built|Recreat)/.test(line),
+    );
   return lines.slice(-15);
 }
 
@@ -32,7 +37,17 @@ function lastWords(result: RunResult): string[] {
 export async function composeCreate(call: ComposeCall, totals: Record<string, number>): Promise<void> {
   const services = Object.keys(totals);
   const scales = services.flatMap((service) => ['--scale', `${service}=${totals[service]}`]);
-  const result = await compose(call, ['up', '--no-start', '--no-deps', '--no-recreate', '--no-build', '--pull', 'never', ...scales, ...services]);
+  const result = await compose(call, [
+    'up',
+    '--no-start',
+    '--no-deps',
+    '--no-recreate',
+    '--no-build',
+    '--pull',
+    'never',
+    ...scales,
+    ...services,
+  ]);
   if (result.code !== 0) throw composeFailure('creating containers', services, result);
 }
 
@@ -49,15 +64,11 @@ export async function composePull(call: ComposeCall, services: string[], policy:
 export async function composeBuild(call: ComposeCall, services: string[], onLine: OnLine): Promise<void> {
   const result = await compose(call, ['build', ...services], onLine);
   if (result.code !== 0) {
-    throw new Failure('BUILD_FAILED', `could not build ${services.join(', ')}`, { details: lastWords(result), next: 'mend the build; nothing was touched' });
+    throw new Failure('BUILD_FAILED', `could not build ${services.join(', ')}`, {
+      details: lastWords(result),
+      next: 'mend the build; nothing was touched',
+    });
   }
-}
-
-/** Runs a service once to its end in a container of its own that is removed after it. Answers its exit code; 124 when it ran into the limit. */
-export async function composeRunOnce(call: ComposeCall, service: string, name: string, command: string[] | undefined, timeoutMs: number, onLine: OnLine): Promise<number> {
-  const args = ['run', '--rm', '--no-deps', '--name', name, '--no-TTY', '--interactive=false', '--quiet-pull', service, ...(command ?? [])];
-  const result = await run('docker', ['compose', '--progress', 'quiet', '--ansi', 'never', ...call.args, ...args], { cwd: call.cwd, env: call.env, onLine, timeoutMs });
-  return result.code;
 }
 
 export async function composeDown(call: ComposeCall, flags: string[], onLine: OnLine): Promise<void> {
@@ -68,7 +79,42 @@ export async function composeDown(call: ComposeCall, flags: string[], onLine: On
 function composeFailure(what: string, services: string[], result: RunResult): Failure {
   const words = lastWords(result);
   if (words.some((line) => /no space left on device/i.test(line))) {
-    return new Failure('DISK_FULL', `the disk is full: ${what} failed`, { details: words, next: 'free some space (docker system df shows what Docker holds), then run the command again' });
+    return new Failure('DISK_FULL', `the disk is full: ${what} failed`, {
+      details: words,
+      next: 'free some space (docker system df shows what Docker holds), then run the command again',
+    });
   }
-  return new Failure('COMMAND_FAILED', `${what} failed${services.length ? ` for ${services.join(', ')}` : ''}: docker compose ended with code ${result.code}`, { details: words });
+  return new Failure(
+    'COMMAND_FAILED',
+    `${what} failed${services.length ? ` for ${services.join(', ')}` : ''}: docker compose ended with code ${result.code}`,
+    { details: words },
+  );
+}
+
+/** Starts a one-off container of a service with another command, detached, and answers its id. */
+export async function composeRunDetached(call: ComposeCall, service: string, name: string, command: string[]): Promise<string> {
+  const result = await run(
+    'docker',
+    [
+      'compose',
+      '--progress',
+      'quiet',
+      '--ansi',
+      'never',
+      ...call.args,
+      'run',
+      '--detach',
+      '--no-deps',
+      '--name',
+      name,
+      service,
+      ...command,
+    ],
+    {
+      cwd: call.cwd,
+      env: call.env,
+    },
+  );
+  if (result.code !== 0) throw composeFailure('starting the release job', [service], result);
+  return result.stdout.trim().split('\n').at(-1) ?? name;
 }

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname } from 'node:path';
+import { formatMs } from '../kit/duration.ts';
 import { Failure } from '../kit/errors.ts';
 import { storageFailure } from '../kit/files.ts';
-import { formatMs } from '../kit/duration.ts';
 import { sleep } from '../kit/wait.ts';
 import { isAlive, ownIdentity, type ProcessIdentity } from './process.ts';
 
@@ -110,7 +110,8 @@ async function readHolder(path: string): Promise<LockHolder | undefined> {
   }
 }
 
-const sameHolder = (a: LockHolder, b: LockHolder): boolean => a.pid === b.pid && a.startTicks === b.startTicks && a.bootId === b.bootId && a.since === b.since;
+const sameHolder = (a: LockHolder, b: LockHolder): boolean =>
+  a.pid === b.pid && a.startTicks === b.startTicks && a.bootId === b.bootId && a.since === b.since;
 
 function userName(): string {
   try {

@@ -31,7 +31,8 @@ export interface ReleasedService {
 const folderOf = (state: string, project: string): string => join(projectFolder(state, project), 'releases');
 const recordPath = (state: string, project: string, number: number): string => join(folderOf(state, project), `${number}.json`);
 
-export const modelPath = (state: string, project: string, number: number): string => join(folderOf(state, project), `${number}.compose.json`);
+export const modelPath = (state: string, project: string, number: number): string =>
+  join(folderOf(state, project), `${number}.compose.json`);
 
 /** All committed releases, oldest first. */
 export async function readReleases(state: string, project: string): Promise<ReleaseRecord[]> {
