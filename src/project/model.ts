@@ -18,7 +18,12 @@ export interface Project {
   settings: ProjectSettings;
   /** Things that a person should know and that stop nothing. */
   warnings: string[];
-  /** The resolved model exactly as `docker compose config --format json` printed it. It holds secrets: never print it. */
+  /** Variables without a value that Compose left blank; `where` is their first use, as file:line:column. A deploy refuses them. */
+  unsetVariables: { name: string; where: string }[];
+  /**
+   * The resolved model as Compose printed it, x- keys included, as JSON: a compose file that can be read back (dollars are doubled).
+   * It holds secrets: never print it.
+   */
   resolved: string;
 }
 
@@ -42,8 +47,18 @@ export interface Service {
   /** The files that contentHash covers, absolute. */
   contentFiles: string[];
   replicas: number;
-  dependsOn: Record<string, { condition: 'service_started' | 'service_healthy' | 'service_completed_successfully'; required: boolean; restart: boolean }>;
-  healthcheck?: { disabled: boolean; intervalMs: number; timeoutMs: number; retries: number; startPeriodMs: number; startIntervalMs: number };
+  dependsOn: Record<
+    string,
+    { condition: 'service_started' | 'service_healthy' | 'service_completed_successfully'; required: boolean; restart: boolean }
+  >;
+  healthcheck?: {
+    disabled: boolean;
+    intervalMs: number;
+    timeoutMs: number;
+    retries: number;
+    startPeriodMs: number;
+    startIntervalMs: number;
+  };
   update: UpdateConfig;
   rollback: UpdateConfig;
   stopSignal?: string;
