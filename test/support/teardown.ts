@@ -1,4 +1,6 @@
 /** Vitest's globalSetup of the tests that use the engine: nothing of a scenario outlives its run, whatever happened to it. */
+import { isAlive } from './alive.ts';
+import { removeDeadPebbles } from './pebble.ts';
 import { releaseDeadPorts } from './ports.ts';
 import { removeLeftovers } from './registry.ts';
 
@@ -11,5 +13,6 @@ export async function setup(): Promise<() => Promise<void>> {
 
 async function report(run: string | undefined): Promise<void> {
   releaseDeadPorts();
+  await removeDeadPebbles(isAlive);
   for (const name of await removeLeftovers(run)) console.log(`removed what ${name} had left`);
 }
