@@ -1,0 +1,93 @@
+import { Agent, createServer, request, type Server } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { buildTestApp } from '../../test/support/app.ts';
+import { eventually } from '../../test/support/eventually.ts';
+import { freePort, releasePort } from '../../test/support/ports.ts';
+import { withProject } from '../../test/support/scenario.ts';
+import { addRedirect, canRedirect, listRedirects, removeRedirect } from './takeover-redirect.ts';
+
+function listen(port: number, answer: string): Promise<Server> {
+  const server = createServer((_, response) => response.end(answer));
+  return new Promise((resolve, reject) => server.once('error', reject).listen(port, '0.0.0.0', () => resolve(server)));
+}
+
+function ask(port: number, agent: Agent | false): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ host: '127.0.0.1', port, agent, timeout: 5000 }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (part: string) => {
+        text += part;
+      });
+      response.on('end', () => resolve(text));
+      response.on('error', reject);
+    });
+    sent.on('timeout', () => sent.destroy(new Error('timeout')));
+    sent.on('error', reject);
+    sent.end();
+  });
+}
+
+test('a published port changes hands under load without one refused connection', { timeout: 90_000 }, async (context) => {
+  const ability = await canRedirect();
+  if (!ability.can) return context.skip(ability.why);
+  const image = await buildTestApp();
+  const port = await freePort();
+  const temporary = await freePort();
+  const edge = `composure-test-${port}`;
+  const servers: Server[] = [];
+  try {
+    const files = {
+      'compose.yaml': `services:\n  web:\n    image: ${image}\n    ports: ["${port}:3000"]\n    environment: {PORT: "3000"}\n`,
+    };
+    await withProject('port takeover', { files }, async (project) => {
+      expect((await project.compose(['up', '-d'])).code).toBe(0);
+      await eventually(() => ask(port, false), { timeoutMs: 20_000 });
+
+      const seen = { old: 0, new: 0, failed: [] as string[], keepAliveFailed: [] as string[] };
+      const stop = new AbortController();
+      const count = (text: string) => (text === 'edge' ? seen.new++ : seen.old++);
+      const loop = async (agent: () => Agent | false, failed: string[]) => {
+        while (!stop.signal.aborted) {
+          await ask(port, agent()).then(count, (error: NodeJS.ErrnoException) => failed.push(error.code ?? error.message));
+          await sleep(5);
+        }
+      };
+      const keepAlive = new Agent({ keepAlive: true, maxSockets: 2 });
+      const loops = [loop(() => false, seen.failed), loop(() => false, seen.failed), loop(() => keepAlive, seen.keepAliveFailed)];
+      await sleep(300);
+      expect(seen.new).toBe(0);
+
+      servers.push(await listen(temporary, 'edge'));
+      await addRedirect(edge, port, temporary);
+      await addRedirect(edge, port, temporary);
+      expect((await listRedirects(edge)).filter(({ family }) => family === 'ipv4')).toHaveLength(2);
+      await eventually(() => expect(seen.new).toBeGreaterThan(20));
+      expect(await ask(port, false)).toBe('edge');
+
+      for (const container of await project.containers('web')) await project.docker(['stop', '-t', '2', container.Id]);
+      servers.push(await listen(port, 'edge'));
+      await sleep(300);
+      await removeRedirect(edge, port);
+      await removeRedirect(edge, port);
+      expect(await listRedirects(edge)).toEqual([]);
+      const before = seen.new;
+      await eventually(() => expect(seen.new).toBeGreaterThan(before + 20));
+      stop.abort();
+      await Promise.all(loops);
+      keepAlive.destroy();
+
+      expect(seen.failed).toEqual([]);
+      expect(seen.old).toBeGreaterThan(20);
+      // A connection that was open to the old container ends with it, once, whatever the host does.
+      expect(seen.keepAliveFailed.length).toBeLessThanOrEqual(2);
+    });
+  } finally {
+    await removeRedirect(edge, port);
+    for (const server of servers) {
+      server.closeAllConnections();
+      server.close();
+    }
+    for (const one of [port, temporary]) releasePort(one);
+  }
+});
