@@ -4,10 +4,6 @@ import { fileURLToPath } from 'node:url';
 import { run } from '../../src/kit/spawn.ts';
 
 const FOLDER = fileURLToPath(new URL('../fixtures/app/', import.meta.url));
-/** The base where no registry serves the public one. */
-const PUBLIC_BASE = 'node:24-alpine';
-const LOCAL_BASE = 'x-node';
-
 let building: Promise<string> | undefined;
 
 /**
@@ -27,17 +23,10 @@ async function build(): Promise<string> {
   for (const name of ['Dockerfile', 'app.js']) hash.update(await readFile(`${FOLDER}${name}`));
   const image = `composure-test-app:${hash.digest('hex').slice(0, 12)}`;
   if (await exists(image)) return image;
-  const base = await findBase();
   // Two builds of the same content end in the same image: no lock is needed.
-  const built = await run('docker', ['build', '--quiet', '--build-arg', `BASE=${base}`, '--tag', image, FOLDER], { timeoutMs: 120_000 });
-  if (built.code !== 0) throw new Error(`the test app's image could not be built from ${base}:\n${built.stderr}`);
+  const built = await run('docker', ['build', '--quiet', '--tag', image, FOLDER], { timeoutMs: 120_000 });
+  if (built.code !== 0) throw new Error(`the test app's image could not be built:\n${built.stderr}`);
   return image;
-}
-
-async function findBase(): Promise<string> {
-  if (await exists(PUBLIC_BASE)) return PUBLIC_BASE;
-  if ((await run('docker', ['pull', '--quiet', PUBLIC_BASE], { timeoutMs: 120_000 })).code === 0) return PUBLIC_BASE;
-  return LOCAL_BASE;
 }
 
 async function exists(image: string): Promise<boolean> {
