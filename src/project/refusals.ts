@@ -10,14 +10,14 @@ export function refusal(reason: string, sources: readonly Source[], files: reado
     return new Failure('VARIABLE_UNSET', `the variable ${name} is needed and not set${text ? `: ${text}` : ''}`, {
       ...(where === undefined ? {} : { where }),
       next: `set ${name} in the environment, or in .env beside the compose file`,
-      details: withPlace(where, oneLine(reason)),
+      details: withPlace(where, linesOf(reason)),
     });
   }
   const where = placeOfReason(reason, sources, folder) ?? (files[0] === undefined ? undefined : shortPath(files[0], folder));
   return new Failure('PROJECT_INVALID', `Docker refuses the project: ${firstLine(reason)}`, {
     ...(where === undefined ? {} : { where }),
     next: 'correct the file; `docker compose config` says the same until it is accepted',
-    details: withPlace(where, oneLine(reason)),
+    details: withPlace(where, linesOf(reason)),
   });
 }
 
@@ -25,15 +25,16 @@ function withPlace(where: string | undefined, lines: string[]): string[] {
   return lines.map((line, index) => (index === 0 && where !== undefined ? `${where}: ${line}` : line));
 }
 
-function oneLine(reason: string): string[] {
+function linesOf(reason: string): string[] {
   return reason
     .split('\n')
     .map((line) => line.trim())
-    .filter(Boolean);
+    .filter(Boolean)
+    .slice(0, 12);
 }
 
 function firstLine(reason: string): string {
-  const lines = oneLine(reason);
+  const lines = linesOf(reason);
   return (lines[0]?.endsWith(':') && lines[1] ? `${lines[0]} ${lines[1]}` : lines[0]) ?? 'no reason given';
 }
 
@@ -87,7 +88,7 @@ const ROOTS = 'services|networks|volumes|configs|secrets|include|models|name|ver
 export function pathsIn(reason: string): Path[] {
   const paths: Path[] = [];
   const text = reason.replaceAll(/'(\w+)\[([^\]]+)\]\./g, "'$1.$2.");
-  const additional = /(?:validating [^:]+:)?\s*(\S*)\s+additional propert(?:y|ies) '?([^',\s]+)'? not allowed/i.exec(text);
+  const additional = /(?:validating [^:]+:)?\s*(\S*)\s+additional propert(?:y|ies) '?([^',\s]+)'?.* not allowed/i.exec(text);
   if (additional) paths.push([...splitPath(additional[1] ?? ''), additional[2] ?? '']);
   for (const match of text.matchAll(new RegExp(`(?:^|[\\s'":])((?:${ROOTS})(?:\\.[^\\s:'",]+|\\[[^\\]]+\\])+)`, 'g')))
     paths.push(splitPath(match[1] ?? ''));

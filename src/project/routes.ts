@@ -190,7 +190,8 @@ export function splitWords(text: string): string[] | undefined {
   for (let i = 0; i < text.length; i++) {
     const letter = text[i] ?? '';
     if (letter === '\\' && quote !== "'") word = (word ?? '') + (text[++i] ?? '');
-    else if (quote !== '') letter === quote ? (quote = '') : (word = (word ?? '') + letter);
+    else if (letter === quote) quote = '';
+    else if (quote !== '') word = (word ?? '') + letter;
     else if (letter === '"' || letter === "'") {
       quote = letter;
       word ??= '';

@@ -7,17 +7,24 @@ import { parseDurationMs } from '../kit/duration.ts';
  */
 
 /** A scalar written as text (or a bare number or switch) and turned into what the program works with. */
-function scalar<T>(expected: string, read: (text: string) => T | undefined, kinds: 'text' | 'number' | 'switch' = 'text') {
+function scalar<T>(
+  expected: string,
+  read: (text: string) => T | undefined,
+  kinds: 'text' | 'number' | 'switch' = 'text',
+  form = kinds === 'switch' ? 'true or false' : kinds,
+) {
   const error = `expected ${expected}`;
   const words = z.string({ error });
   const input =
     kinds === 'number' ? z.union([z.number({ error }), words]) : kinds === 'switch' ? z.union([z.boolean({ error }), words]) : words;
-  return (input as z.ZodType<string | number | boolean>).transform((value, context): T => {
-    const result = read(String(value));
-    if (result !== undefined) return result;
-    context.addIssue({ code: 'custom', message: `expected ${expected}` });
-    return z.NEVER;
-  });
+  return (input as z.ZodType<string | number | boolean>)
+    .transform((value, context): T => {
+      const result = read(String(value));
+      if (result !== undefined) return result;
+      context.addIssue({ code: 'custom', message: `expected ${expected}` });
+      return z.NEVER;
+    })
+    .meta({ form });
 }
 
 const whole = (min: number, max: number) => (text: string) => {
@@ -25,7 +32,7 @@ const whole = (min: number, max: number) => (text: string) => {
   return /^\d+$/.test(text) && value >= min && value <= max ? value : undefined;
 };
 
-const duration = () => scalar('a duration with its unit, such as 15s or 1m30s', parseDurationMs);
+const duration = () => scalar('a duration with its unit, such as 15s or 1m30s', parseDurationMs, 'text', 'duration');
 const port = () => scalar('a port number from 1 to 65535', whole(1, 65_535), 'number');
 const count = (min: number, max = 1_000_000_000) => scalar(`a whole number, at least ${min}`, whole(min, max), 'number');
 const share = (min: number, max: number) =>
@@ -39,7 +46,12 @@ const share = (min: number, max: number) =>
   );
 const flag = () => scalar('true or false', (text) => (text === 'true' ? true : text === 'false' ? false : undefined), 'switch');
 const word = <T extends string>(...words: T[]) =>
-  scalar(words.map((one) => `"${one}"`).join(' or '), (text) => ((words as string[]).includes(text) ? (text as T) : undefined));
+  scalar(
+    words.map((one) => `"${one}"`).join(' or '),
+    (text) => ((words as string[]).includes(text) ? (text as T) : undefined),
+    'text',
+    words.map((one) => `\`${one}\``).join(' or '),
+  );
 
 /** "10m" in bytes: b, k, m, g and kb, mb, gb, powers of 1024, as Compose writes sizes. */
 export function parseSize(text: string): number | undefined {
@@ -48,7 +60,7 @@ export function parseSize(text: string): number | undefined {
   const power = ['', 'k', 'm', 'g'].indexOf((match[2] ?? '').toLowerCase().replace('b', ''));
   return Math.round(Number(match[1]) * 1024 ** power);
 }
-const size = () => scalar('a size such as 10m or 512k', parseSize, 'number');
+const size = () => scalar('a size such as 10m or 512k', parseSize, 'number', 'size');
 
 const HOST_LABEL = '[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?';
 const HOST = new RegExp(`^(\\*\\.)?${HOST_LABEL}(\\.${HOST_LABEL})*$`);
@@ -69,34 +81,34 @@ export const edgeEntry = z
       .describe(
         'Host name, or a list of them, that this service answers to. `*.example.com` takes every name one level below. Without it, every host that no other route names.',
       )
-      .meta({ examples: ['shop.example.com', ['shop.example.com', 'shop.example.net']] }),
+      .meta({ samples: ['shop.example.com', ['shop.example.com', 'shop.example.net']] }),
     path: path()
       .prefault('/')
       .describe('Path prefix. The longest prefix that matches a request wins; the path reaches the service unchanged.')
-      .meta({ examples: ['/api'] }),
+      .meta({ samples: ['/api'] }),
     port: port()
       .optional()
       .describe('Container port that the service listens on. May be left out when the service publishes or exposes exactly one TCP port.')
-      .meta({ examples: [8000] }),
+      .meta({ samples: [8000] }),
     protocol: word('http', 'tcp')
       .prefault('http')
       .describe('`http` routes by host and path; `tcp` passes a host port through as it is, see `listen`.')
-      .meta({ examples: ['tcp'] }),
+      .meta({ samples: ['tcp'] }),
     listen: port()
       .optional()
       .describe('Host port that the edge listens on. Only with `protocol: tcp`, and needed there.')
-      .meta({ examples: [5432] }),
+      .meta({ samples: [5432] }),
     health: z
       .union([
         path(),
         z.strictObject({
           path: path()
             .describe('Path that the edge asks for.')
-            .meta({ examples: ['/health'] }),
+            .meta({ samples: ['/health'] }),
           interval: duration()
             .prefault('2s')
             .describe('Time between two checks.')
-            .meta({ examples: ['1s'] }),
+            .meta({ samples: ['1s'] }),
           status: scalar(
             'status codes such as 200, 200-299 or 200,204',
             (value) => (/^[1-5]\d\d(-[1-5]\d\d)?(,[1-5]\d\d(-[1-5]\d\d)?)*$/.test(value) ? value : undefined),
@@ -104,18 +116,18 @@ export const edgeEntry = z
           )
             .prefault('200-399')
             .describe('Status codes that count as healthy.')
-            .meta({ examples: ['200-299'] }),
+            .meta({ samples: ['200-299'] }),
         }),
       ])
       .optional()
       .describe(
         'What the edge asks each container before and while it sends requests there: a path, or a mapping. Without it, a TCP connection is enough. It comes on top of the health check of the service itself.',
       )
-      .meta({ examples: ['/health', { path: '/health', interval: '1s', status: '200' }] }),
+      .meta({ samples: ['/health', { path: '/health', interval: '1s', status: '200' }] }),
     redirect_from: hosts()
       .optional()
       .describe('Host names that are answered with a permanent redirect to the first `host`.')
-      .meta({ examples: ['www.shop.example.com'] }),
+      .meta({ samples: ['www.shop.example.com'] }),
     tls: z
       .union([
         scalar(
@@ -126,78 +138,78 @@ export const edgeEntry = z
         z.strictObject({
           cert: text('a file')
             .describe('Certificate chain in PEM form; relative to the project folder.')
-            .meta({ examples: ['./certs/shop.pem'] }),
+            .meta({ samples: ['./certs/shop.pem'] }),
           key: text('a file')
             .describe('Private key in PEM form; relative to the project folder.')
-            .meta({ examples: ['./certs/shop.key'] }),
+            .meta({ samples: ['./certs/shop.key'] }),
         }),
       ])
       .optional()
       .describe(
         '`acme` (or `true`): a certificate is fetched and renewed by itself, which needs `x-composure.edge.acme`. `false`: plain HTTP. `{cert, key}`: files of your own. Left out: `acme` for public host names when `x-composure.edge.acme` is set, otherwise plain HTTP; localhost is always plain HTTP unless files are given.',
       )
-      .meta({ examples: ['acme', { cert: './certs/shop.pem', key: './certs/shop.key' }] }),
+      .meta({ samples: ['acme', { cert: './certs/shop.pem', key: './certs/shop.key' }] }),
     https_redirect: flag()
       .optional()
       .describe('Redirect plain HTTP to HTTPS. Left out: yes when the route has TLS.')
-      .meta({ examples: [false] }),
+      .meta({ samples: [false] }),
     compress: flag()
       .prefault(true)
       .describe('Compress text answers that the service sends uncompressed.')
-      .meta({ examples: [false] }),
+      .meta({ samples: [false] }),
     headers: flag()
       .prefault(true)
       .describe('Add security headers where the service did not set them itself.')
-      .meta({ examples: [false] }),
+      .meta({ samples: [false] }),
     max_body: size()
       .prefault('0')
       .describe('Largest request body; larger ones are answered with 413. `0` means no limit.')
-      .meta({ examples: ['10m'] }),
+      .meta({ samples: ['10m'] }),
     rate_limit: z
       .strictObject({
         requests: count(1)
           .describe('Requests that one client address may make in the period.')
-          .meta({ examples: [100] }),
+          .meta({ samples: [100] }),
         per: duration()
           .prefault('1s')
           .describe('The period.')
-          .meta({ examples: ['10s'] }),
+          .meta({ samples: ['10s'] }),
       })
       .optional()
       .describe('Requests above the limit are answered with 429. Left out: no limit.')
-      .meta({ examples: [{ requests: 100, per: '10s' }] }),
+      .meta({ samples: [{ requests: 100, per: '10s' }] }),
     timeout: z
       .strictObject({
         response: duration()
           .prefault('60s')
           .describe('How long the service may take until its answer begins, and may pause within it.')
-          .meta({ examples: ['5m'] }),
+          .meta({ samples: ['5m'] }),
         tunnel: duration()
           .prefault('1h')
           .describe('How long a WebSocket or TCP connection may stay silent.')
-          .meta({ examples: ['10m'] }),
+          .meta({ samples: ['10m'] }),
       })
       .prefault({})
       .describe('Time limits of one request.')
-      .meta({ examples: [{ response: '5m' }] }),
+      .meta({ samples: [{ response: '5m' }] }),
     hold: duration()
       .prefault('15s')
       .describe('How long requests may wait at the edge while a service that cannot run twice is replaced.')
-      .meta({ examples: ['30s'] }),
+      .meta({ samples: ['30s'] }),
     drain: z
       .strictObject({
         requests: duration()
           .optional()
           .describe('For requests. Left out: the service’s `stop_grace_period`, at least 30s.')
-          .meta({ examples: ['2m'] }),
+          .meta({ samples: ['2m'] }),
         streams: duration()
           .prefault('30s')
           .describe('For WebSockets and event streams.')
-          .meta({ examples: ['5m'] }),
+          .meta({ samples: ['5m'] }),
       })
       .prefault({})
       .describe('How long an old container may finish what it has begun before it is stopped. What is cut after that is reported.')
-      .meta({ examples: [{ requests: '2m', streams: '5m' }] }),
+      .meta({ samples: [{ requests: '2m', streams: '5m' }] }),
   })
   .describe('A route from the edge to this service; a list gives it several.');
 
@@ -210,12 +222,12 @@ export const releaseKey = z
     timeout: duration()
       .prefault('10m')
       .describe('How long the job may run.')
-      .meta({ examples: ['5m'] }),
+      .meta({ samples: ['5m'] }),
     command: z
       .union([text('a command'), z.array(z.string()).min(1, 'expected a command with at least one word')])
       .optional()
       .describe('Runs in place of the service’s own command: a list of arguments, or a text that is split into words (no shell).')
-      .meta({ examples: [['npm', 'run', 'migrate'], 'npm run migrate'] }),
+      .meta({ samples: [['npm', 'run', 'migrate'], 'npm run migrate'] }),
   })
   .describe(
     'Marks a job that runs to its end once for each release, in the new image, before anything that runs is touched. Services that others await with `service_completed_successfully` are such jobs without being marked.',
@@ -228,28 +240,28 @@ export const settingsKey = z
         http_port: port()
           .optional()
           .describe('Host port for plain HTTP of the edge. Left out: what the edge already uses, or 80.')
-          .meta({ examples: [8080] }),
+          .meta({ samples: [8080] }),
         https_port: port()
           .optional()
           .describe('Host port for HTTPS of the edge. Left out: what the edge already uses, or 443.')
-          .meta({ examples: [8443] }),
+          .meta({ samples: [8443] }),
         acme: z
           .strictObject({
             email: scalar('an e-mail address', (value) => (/^[^\s@]+@[^\s@]+$/.test(value) ? value : undefined))
               .describe('Where the certificate authority writes to.')
-              .meta({ examples: ['ops@example.com'] }),
+              .meta({ samples: ['ops@example.com'] }),
             directory: scalar('an https:// address', (value) => (/^https:\/\/\S+$/.test(value) ? value : undefined))
               .prefault('https://acme-v02.api.letsencrypt.org/directory')
               .describe('Directory address of the certificate authority.')
-              .meta({ examples: ['https://acme-staging-v02.api.letsencrypt.org/directory'] }),
+              .meta({ samples: ['https://acme-staging-v02.api.letsencrypt.org/directory'] }),
             ca_file: text('a file')
               .optional()
               .describe('Extra root certificate for talking to the directory, relative to the project folder; for authorities of your own.')
-              .meta({ examples: ['./ca.pem'] }),
+              .meta({ samples: ['./ca.pem'] }),
           })
           .optional()
           .describe('Fetch certificates for public host names.')
-          .meta({ examples: [{ email: 'ops@example.com' }] }),
+          .meta({ samples: [{ email: 'ops@example.com' }] }),
       })
       .prefault({})
       .describe('The edge, which all projects of a host share.'),
@@ -258,7 +270,7 @@ export const settingsKey = z
         haproxy: text('an image')
           .optional()
           .describe('Image of the edge. Left out: `haproxy:3.2-alpine`.')
-          .meta({ examples: ['registry.example.com/haproxy:3.2'] }),
+          .meta({ samples: ['registry.example.com/haproxy:3.2'] }),
       })
       .prefault({})
       .describe('Images that Composure itself starts.'),
@@ -267,19 +279,19 @@ export const settingsKey = z
         max_error_ratio: share(0, 1)
           .prefault(0.05)
           .describe('Share of 5xx answers of the new containers, above that of the old ones, from which a release is rolled back.')
-          .meta({ examples: [0.01] }),
+          .meta({ samples: [0.01] }),
         max_latency_ratio: share(1, 1000)
           .prefault(3)
           .describe('How many times slower than the old containers the new ones may be.')
-          .meta({ examples: [2] }),
+          .meta({ samples: [2] }),
         min_requests: count(0)
           .prefault(20)
           .describe('Fewer requests than this on the new containers decide nothing about ratios.')
-          .meta({ examples: [100] }),
+          .meta({ samples: [100] }),
         keep: count(0, 100)
           .prefault(1)
           .describe('How many previous releases keep their stopped containers, for an instant rollback.')
-          .meta({ examples: [2] }),
+          .meta({ samples: [2] }),
       })
       .prefault({})
       .describe('The watch after the switch, and what is kept.'),
@@ -296,7 +308,18 @@ export const KEYS = {
   project: { 'x-composure': settingsKey },
 } as const;
 
-/** The shape of one of our keys as JSON Schema, as it is written in a file. */
+/**
+ * The shape of one of our keys as JSON Schema, as it is written in a file. `form` names a scalar's kind for people: "duration", "size".
+ * zod drops `examples` wherever a value is turned into another one, so they travel as `samples`.
+ */
 export function keyJsonSchema(schema: z.ZodType): z.core.JSONSchema.JSONSchema {
-  return z.toJSONSchema(schema, { io: 'input', target: 'draft-2020-12' });
+  return z.toJSONSchema(schema, {
+    io: 'input',
+    target: 'draft-2020-12',
+    override: ({ jsonSchema }) => {
+      if (jsonSchema.samples === undefined) return;
+      jsonSchema.examples = jsonSchema.samples as unknown[];
+      delete jsonSchema.samples;
+    },
+  });
 }
