@@ -1,0 +1,118 @@
+import type { Docker } from '../docker/api.ts';
+import { COMPOSE } from '../docker/labels.ts';
+import { type CertificateEdge, obtainCertificates } from '../edge/certificates/obtain.ts';
+import type { Edge } from '../edge/model.ts';
+import { Failure } from '../kit/errors.ts';
+import type { Report } from '../kit/events.ts';
+import { sleep } from '../kit/wait.ts';
+import { reconcile } from './reconcile.ts';
+
+export interface AgentOptions {
+  stateFolder: string;
+  docker: Docker;
+  edge: Edge & CertificateEdge;
+  report: Report;
+  /** Ends the agent. What it is doing is finished first. */
+  signal: AbortSignal;
+  /** How often containers are looked at without an event, and certificates at all. For tests. */
+  everyMs?: { containers?: number; certificates?: number };
+}
+
+const CONTAINERS_EVERY_MS = 30_000;
+const CERTIFICATES_EVERY_MS = 60_000;
+/** Events that come together are answered together. */
+const SETTLE_MS = 30;
+const RECONNECT_MS = 500;
+
+/** What changes whether and where a container can serve. */
+const ACTIONS = ['start', 'die', 'destroy', 'pause', 'unpause', 'health_status', 'rename'];
+
+/**
+ * The host's one long-running process: it keeps the edge's servers in line with containers that are recreated by hand, and certificates
+ * valid. It holds nothing in memory that matters: after a restart of its own, of the engine or of the edge it looks anew.
+ * Returns when `signal` aborts.
+ */
+export async function runAgent(options: AgentOptions): Promise<void> {
+  const { report, signal } = options;
+  report({ kind: 'note', text: 'the agent follows containers and keeps certificates valid' });
+  await Promise.all([followContainers(options), keepCertificates(options)]);
+  report({ kind: 'note', text: 'the agent ended' });
+  void signal;
+}
+
+async function followContainers(options: AgentOptions): Promise<void> {
+  const { docker, report, signal } = options;
+  const look = createLook(options);
+  const timer = setInterval(look.soon, options.everyMs?.containers ?? CONTAINERS_EVERY_MS);
+  try {
+    while (!signal.aborted) {
+      try {
+        const filters = { type: ['container'], event: ACTIONS, label: [COMPOSE.service] };
+        const stream = docker.events(filters, signal);
+        // The first step opens the stream: what happens from then on arrives, what happened before is seen by looking.
+        const first = stream.next();
+        look.soon();
+        for (let next = await first; !next.done; next = await stream.next()) look.soon();
+        if (!signal.aborted) report({ kind: 'warning', text: 'the engine ended its event stream; connecting again' });
+      } catch (error) {
+        if (!signal.aborted) report({ kind: 'warning', text: `no events from the engine: ${(error as Error).message}` });
+      }
+      await pause(RECONNECT_MS, signal);
+    }
+  } finally {
+    clearInterval(timer);
+    await look.idle();
+  }
+}
+
+/** Runs one look at a time; wishes that come during it make one more afterwards. */
+function createLook(options: AgentOptions) {
+  let wanted = false;
+  let running: Promise<void> | undefined;
+  let lastProblem = '';
+
+  async function run(): Promise<void> {
+    while (wanted && !options.signal.aborted) {
+      await pause(SETTLE_MS, options.signal);
+      wanted = false;
+      try {
+        await reconcile(options);
+        lastProblem = '';
+      } catch (error) {
+        const text = describe(error);
+        if (text !== lastProblem) options.report({ kind: 'warning', text });
+        lastProblem = text;
+      }
+    }
+    running = undefined;
+  }
+
+  return {
+    soon(): void {
+      wanted = true;
+      running ??= run();
+    },
+    idle: async (): Promise<void> => {
+      await running;
+    },
+  };
+}
+
+async function keepCertificates({ stateFolder, edge, report, signal, everyMs }: AgentOptions): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await obtainCertificates(edge, await edge.read(), { stateFolder, report, signal });
+    } catch (error) {
+      if (!signal.aborted) report({ kind: 'warning', text: describe(error) });
+    }
+    await pause(everyMs?.certificates ?? CERTIFICATES_EVERY_MS, signal);
+  }
+}
+
+function describe(error: unknown): string {
+  if (error instanceof Failure) return [error.message, ...error.details].join('; ');
+  return error instanceof Error ? error.message : String(error);
+}
+
+const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  signal.aborted ? Promise.resolve() : sleep(ms, undefined, { signal }).catch(() => {});
