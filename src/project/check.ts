@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { keyJsonSchema } from './schema.ts';
-import { type Path, placeOf, type Source, sourceText } from './sources.ts';
+import { locate, type Path, position, type Source, sourceText } from './sources.ts';
 import { closest } from './suggest.ts';
 
 /** One thing wrong in our keys. */
@@ -40,6 +40,9 @@ function explain(
 ): Problem[] {
   const path = [...inner, ...issue.path] as (string | number)[];
   const full = [...base, ...path];
+  if ((issue.code === 'invalid_type' || issue.code === 'invalid_union') && at(value, path) === undefined) {
+    return [{ path: full, message: `${fieldName(full.slice(0, -1))} needs the field "${String(full.at(-1))}"` }];
+  }
   if (issue.code === 'invalid_union') {
     return bestBranch(issue.errors, at(value, path)).flatMap((one) => explain(one, value, base, schema, sources, path));
   }
@@ -50,9 +53,6 @@ function explain(
       const hint = guess ? `did you mean "${guess}"?` : `known fields: ${known.join(', ')}`;
       return { path: [...full, key], message: `${fieldName(full)} has no field "${key}"; ${hint}` };
     });
-  }
-  if (issue.code === 'invalid_type' && at(value, path) === undefined) {
-    return [{ path: full, message: `${fieldName(full.slice(0, -1))} needs the field "${String(full.at(-1))}"` }];
   }
   return [{ path: full, message: `${fieldName(full)}: ${expectation(issue)}${foundText(sources, full)}` }];
 }
@@ -75,7 +75,7 @@ const TYPES: Record<string, string> = {
 function foundText(sources: readonly Source[], path: Path): string {
   const text = sourceText(sources, path);
   if (text === undefined) return '';
-  return text === '' ? ', found nothing' : `, found "${text.length > 60 ? `${text.slice(0, 60)}…` : text}"`;
+  return text === '' || text === 'null' ? ', found nothing' : `, found "${text.length > 60 ? `${text.slice(0, 60)}…` : text}"`;
 }
 
 /** Of the forms that a field may have, the one that was meant: the one whose type the value has. */
@@ -118,7 +118,16 @@ export function fieldName(path: Path): string {
   return inService ? `${text} of service ${path[1]}` : text;
 }
 
-/** Problems with their places, in the order of the files. */
+/** Problems with their places, in the order of the files and lines. */
 export function placeProblems(problems: readonly Problem[], sources: readonly Source[], folder: string): PlacedProblem[] {
-  return problems.map(({ path, message }) => ({ where: placeOf(sources, path, folder) ?? fieldName(path), message }));
+  const placed = problems.map(({ path, message }) => {
+    const found = locate(sources, path);
+    return {
+      where: found ? position(found.source, found.offset, folder) : fieldName(path),
+      message,
+      file: found ? sources.indexOf(found.source) : sources.length,
+      offset: found?.offset ?? 0,
+    };
+  });
+  return placed.sort((a, b) => a.file - b.file || a.offset - b.offset).map(({ where, message }) => ({ where, message }));
 }

@@ -18,34 +18,38 @@ export interface Content {
   files: string[];
 }
 
+export interface ContentPath {
+  path: string;
+  /** A missing file is noted in the hash. Not for bind mounts: Docker makes a missing source into an empty folder when the container starts. */
+  needed: boolean;
+  /** A folder counts, when it is small. */
+  folders: boolean;
+}
+
 /** The host paths behind a service's configs, secrets and bind mounts. Pure. */
-export function contentPaths(
-  service: Record<string, unknown>,
-  model: Record<string, unknown>,
-  mounts: Service['mounts'],
-): { path: string; folders: boolean }[] {
-  const paths: { path: string; folders: boolean }[] = [];
+export function contentPaths(service: Record<string, unknown>, model: Record<string, unknown>, mounts: Service['mounts']): ContentPath[] {
+  const paths: ContentPath[] = [];
   for (const kind of ['configs', 'secrets'] as const) {
     const used = service[kind];
     for (const entry of Array.isArray(used) ? used : []) {
       const file = mapping(mapping(model[kind])[String(mapping(entry).source)]).file;
-      if (typeof file === 'string') paths.push({ path: file, folders: false });
+      if (typeof file === 'string') paths.push({ path: file, needed: true, folders: false });
     }
   }
   for (const mount of mounts) {
-    if (mount.type === 'bind' && mount.source !== '') paths.push({ path: mount.source, folders: mount.readOnly });
+    if (mount.type === 'bind' && mount.source !== '') paths.push({ path: mount.source, needed: false, folders: mount.readOnly });
   }
   return paths;
 }
 
 /**
  * SHA-256 over the content of those files. A folder counts only when it is mounted read-only and is small: then it is configuration.
- * Sockets and devices never count; a file that is missing or unreadable is part of the hash as such. Modes and times are ignored.
+ * Sockets and devices never count; a config or secret that is missing, or a file that cannot be read, is part of the hash as such. Modes and times are ignored.
  */
-export async function hashContent(paths: readonly { path: string; folders: boolean }[]): Promise<Content> {
+export async function hashContent(paths: readonly ContentPath[]): Promise<Content> {
   const files = new Map<string, string>();
-  for (const { path, folders } of paths) {
-    for (const file of await filesBehind(path, folders)) if (!files.has(file)) files.set(file, await hashFile(file));
+  for (const path of paths) {
+    for (const file of await filesBehind(path)) if (!files.has(file)) files.set(file, await hashFile(file));
   }
   const sorted = [...files].sort(([a], [b]) => (a < b ? -1 : 1));
   const hash = createHash('sha256');
@@ -53,10 +57,9 @@ export async function hashContent(paths: readonly { path: string; folders: boole
   return { hash: hash.digest('hex'), files: sorted.map(([file]) => file) };
 }
 
-async function filesBehind(path: string, folders: boolean): Promise<string[]> {
+async function filesBehind({ path, needed, folders }: ContentPath): Promise<string[]> {
   const found = await stat(path).catch(() => undefined);
-  // What is not there is noted for files; Docker makes a missing bind source into a folder.
-  if (!found) return [path];
+  if (!found) return needed ? [path] : [];
   if (found.isFile()) return found.size <= MAX_FILE_BYTES ? [path] : [];
   return found.isDirectory() && folders ? ((await smallFolder(path)) ?? []) : [];
 }
