@@ -33,11 +33,10 @@ const ACTIONS = ['start', 'die', 'destroy', 'pause', 'unpause', 'health_status',
  * Returns when `signal` aborts.
  */
 export async function runAgent(options: AgentOptions): Promise<void> {
-  const { report, signal } = options;
+  const { report } = options;
   report({ kind: 'note', text: 'the agent follows containers and keeps certificates valid' });
   await Promise.all([followContainers(options), keepCertificates(options)]);
   report({ kind: 'note', text: 'the agent ended' });
-  void signal;
 }
 
 async function followContainers(options: AgentOptions): Promise<void> {

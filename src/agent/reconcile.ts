@@ -1,5 +1,5 @@
 import type { Docker } from '../docker/api.ts';
-import type { Edge, EdgeState } from '../edge/model.ts';
+import type { Edge, EdgeProject } from '../edge/model.ts';
 import { joinProjectNetwork } from '../edge/network.ts';
 import { withProject } from '../edge/state.ts';
 import type { Report } from '../kit/events.ts';
@@ -27,10 +27,11 @@ export async function reconcile(world: World): Promise<FollowChange[]> {
     for (const line of formatFollow(changes).trim().split('\n')) world.report({ kind: 'note', text: line });
     const joins = changes.filter((change) => change.kind === 'join');
     const moves = changes.filter((change) => change.kind !== 'join');
-    // One that is to be joined soon takes the place of one that is gone: both then change in one go, so that no request meets an empty backend needlessly.
-    for (const join of joins) await joinOne(world, join);
-    if (joins.length === 0) await world.edge.change((state) => applyFollow(state, moves));
-    done.push(...(joins.length > 0 ? joins : moves));
+    // What is joined first gets its place in the next round, together with the removal of what it replaces.
+    const joined = await joinAll(world, joins);
+    if (joined === 0) await world.edge.change((state) => applyFollow(state, moves));
+    done.push(...(joined > 0 ? joins : moves));
+    if (joined === 0) break;
   }
   return done;
 }
@@ -68,21 +69,27 @@ async function retiredContainers(stateFolder: string, names: string[]): Promise<
   return retired;
 }
 
-async function joinOne({ docker, edge, report }: World, { project: name, container }: FollowChange & { kind: 'join' }): Promise<void> {
-  const project = (await edge.read()).projects[name];
-  if (!project) return;
-  try {
-    const { nextAddress } = await joinProjectNetwork(docker, project, container, reservedAddresses(project));
-    if (nextAddress !== project.nextAddress)
-      await edge.change((state) => withProject(state, name, (present) => ({ ...present, nextAddress })));
-  } catch (error) {
-    // It may have gone again in the meantime; the next event or look says so.
-    report({
-      kind: 'warning',
-      text: `${name}: container ${container.slice(0, 12)} could not be joined to ${project.network.name}: ${(error as Error).message}`,
-    });
+/** How many of them are on their network now. */
+async function joinAll({ docker, edge, report }: World, joins: Extract<FollowChange, { kind: 'join' }>[]): Promise<number> {
+  let joined = 0;
+  for (const { project: name, container } of joins) {
+    const project = (await edge.read()).projects[name];
+    if (!project) continue;
+    try {
+      const { nextAddress } = await joinProjectNetwork(docker, project, container, reservedAddresses(project));
+      if (nextAddress !== project.nextAddress)
+        await edge.change((state) => withProject(state, name, (present) => ({ ...present, nextAddress })));
+      joined++;
+    } catch (error) {
+      // It may have gone again in the meantime; the next event or look says so.
+      report({
+        kind: 'warning',
+        text: `${name}: container ${container.slice(0, 12)} cannot join ${project.network.name}: ${(error as Error).message}`,
+      });
+    }
   }
+  return joined;
 }
 
-const reservedAddresses = (project: EdgeState['projects'][string]): string[] =>
+const reservedAddresses = (project: EdgeProject): string[] =>
   Object.values(project.backends).flatMap((backend) => backend.servers.map((server) => server.address));

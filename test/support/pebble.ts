@@ -29,10 +29,13 @@ export interface Pebble {
 export async function startPebble({
   httpPort,
   certificateSeconds = 90 * 86_400,
+  rejectedNonces = 0,
   image = IMAGE,
 }: {
   httpPort: number;
   certificateSeconds?: number;
+  /** Share of good nonces that are refused all the same, percent. */
+  rejectedNonces?: number;
   image?: string;
 }): Promise<Pebble> {
   const ports = await Promise.all([freePort(), freePort(), freePort(), freePort(), freePort()]);
@@ -81,7 +84,7 @@ export async function startPebble({
     await start([
       ...[...common, '--name', names[0] as string, '--volume', `${config}:/config:ro`],
       // It waits up to 15 s before it validates, and refuses 5 % of good nonces, unless told not to.
-      ...['--env', 'PEBBLE_VA_NOSLEEP=1', '--env', 'PEBBLE_WFE_NONCEREJECT=0', '--entrypoint', 'pebble', image],
+      ...['--env', 'PEBBLE_VA_NOSLEEP=1', '--env', `PEBBLE_WFE_NONCEREJECT=${rejectedNonces}`, '--entrypoint', 'pebble', image],
       ...['-config', '/config/pebble.json', '-dnsserver', `127.0.0.1:${dns}`],
     ]);
     const directoryUrl = `https://127.0.0.1:${api}/dir`;
