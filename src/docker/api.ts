@@ -1,4 +1,4 @@
-import { type IncomingMessage, request as httpRequest } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { Failure } from '../kit/errors.ts';
 
 /** The Engine API version we speak; Engine 25 and newer accept it. */
@@ -93,7 +93,12 @@ export interface ImageInfo {
   Id: string;
   RepoTags: string[] | null;
   RepoDigests: string[] | null;
-  Config: { ExposedPorts?: Record<string, object>; User?: string; Volumes?: Record<string, object>; Healthcheck?: { Test?: string[] } } | null;
+  Config: {
+    ExposedPorts?: Record<string, object>;
+    User?: string;
+    Volumes?: Record<string, object>;
+    Healthcheck?: { Test?: string[] };
+  } | null;
 }
 
 export interface DockerEvent {
@@ -176,7 +181,8 @@ export function openDocker(socketPath: string = engineSocket()) {
 
     version: () => json<{ Version: string; ApiVersion: string; Os: string; Arch: string }>('GET', '/version'),
 
-    info: () => json<{ NCPU: number; MemTotal: number; Driver: string; DockerRootDir: string; LiveRestoreEnabled: boolean }>('GET', '/info'),
+    info: () =>
+      json<{ NCPU: number; MemTotal: number; Driver: string; DockerRootDir: string; LiveRestoreEnabled: boolean }>('GET', '/info'),
 
     /** Containers in any state that carry all the given labels ("key" or "key=value"). */
     listContainers: (labels: string[] = []) =>
@@ -199,12 +205,18 @@ export function openDocker(socketPath: string = engineSocket()) {
     /** Any use switches the container's restart policy off until it is started again: never for reloads. */
     killContainer: (container: string, signal: string) => json<void>('POST', `/containers/${id(container)}/kill?signal=${id(signal)}`),
 
+    setRestartPolicy: (container: string, name: 'no' | 'always' | 'unless-stopped') =>
+      json<unknown>('POST', `/containers/${id(container)}/update`, { RestartPolicy: { Name: name } }),
+
     /** Removes the container and its anonymous volumes; one that is gone already is fine. */
     removeContainer: async (container: string, { force = false }: { force?: boolean } = {}) => {
       try {
         await json<void>('DELETE', `/containers/${id(container)}?v=1${force ? '&force=1' : ''}`);
       } catch (error) {
-        if (!(error instanceof EngineError && (error.status === 404 || (error.status === 409 && /already in progress/.test(error.message))))) throw error;
+        if (
+          !(error instanceof EngineError && (error.status === 404 || (error.status === 409 && /already in progress/.test(error.message))))
+        )
+          throw error;
       }
     },
 
@@ -215,11 +227,17 @@ export function openDocker(socketPath: string = engineSocket()) {
     /** The last lines a container wrote, oldest first. */
     logTail: async (container: string, lines: number): Promise<string[]> => {
       const content = await bytes('GET', `/containers/${id(container)}/logs?stdout=1&stderr=1&tail=${lines}`);
-      return demultiplex(content).split('\n').filter((line) => line !== '');
+      return demultiplex(content)
+        .split('\n')
+        .filter((line) => line !== '');
     },
 
     /** Runs a command inside a running container and waits for it. */
-    exec: async (container: string, command: string[], options: { user?: string; env?: string[]; workingDir?: string; privileged?: boolean } = {}): Promise<ExecResult> => {
+    exec: async (
+      container: string,
+      command: string[],
+      options: { user?: string; env?: string[]; workingDir?: string; privileged?: boolean } = {},
+    ): Promise<ExecResult> => {
       const { Id } = await json<{ Id: string }>('POST', `/containers/${id(container)}/exec`, {
         AttachStdout: true,
         AttachStderr: true,
@@ -238,9 +256,18 @@ export function openDocker(socketPath: string = engineSocket()) {
     putArchive: (container: string, folder: string, archive: Buffer) =>
       new Promise<void>((resolve, reject) => {
         const request = httpRequest(
-          { socketPath, method: 'PUT', path: `${API}/containers/${id(container)}/archive?path=${id(folder)}`, headers: { 'content-type': 'application/x-tar', 'content-length': archive.length } },
+          {
+            socketPath,
+            method: 'PUT',
+            path: `${API}/containers/${id(container)}/archive?path=${id(folder)}`,
+            headers: { 'content-type': 'application/x-tar', 'content-length': archive.length },
+          },
           (response) => {
-            read(response).then((content) => ((response.statusCode ?? 500) < 400 ? resolve() : reject(new EngineError(response.statusCode ?? 500, content.toString()))), reject);
+            read(response).then(
+              (content) =>
+                (response.statusCode ?? 500) < 400 ? resolve() : reject(new EngineError(response.statusCode ?? 500, content.toString())),
+              reject,
+            );
           },
         );
         request.on('error', (error: NodeJS.ErrnoException) => reject(unreachable(error, socketPath)));
@@ -268,7 +295,8 @@ export function openDocker(socketPath: string = engineSocket()) {
 
     findImage: (image: string) => orUndefined(json<ImageInfo>('GET', `/images/${id(image)}/json`)),
 
-    tagImage: (image: string, repository: string, tag: string) => json<void>('POST', `/images/${id(image)}/tag?repo=${id(repository)}&tag=${id(tag)}`),
+    tagImage: (image: string, repository: string, tag: string) =>
+      json<void>('POST', `/images/${id(image)}/tag?repo=${id(repository)}&tag=${id(tag)}`),
 
     /** Engine events from now on, until the signal aborts or the engine goes away (then the iteration ends). */
     async *events(filters: Record<string, string[]>, signal: AbortSignal): AsyncGenerator<DockerEvent> {

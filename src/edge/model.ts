@@ -120,6 +120,11 @@ export interface Edge {
    */
   change(mutate: (state: EdgeState) => EdgeState): Promise<void>;
   stats(backends?: string[]): Promise<ServerStats[]>;
+  /**
+   * Sessions open on the given servers (by server name) right now, told apart: `waiting` have no answer yet,
+   * `answering` have begun to get one (WebSockets, event streams, downloads).
+   */
+  inFlight(servers: string[]): Promise<{ waiting: number; answering: number }>;
   /** Closes what is still open on a server and returns how many sessions that were. */
   shutdownSessions(backend: string, server: string): Promise<number>;
 }

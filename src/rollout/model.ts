@@ -1,4 +1,6 @@
 import type { EdgeProject, EdgeSettings } from '../edge/model.ts';
+import type { Publisher } from '../edge/takeover.ts';
+import type { RedirectAbility } from '../edge/takeover-redirect.ts';
 import type { ReleaseRecord } from '../state/releases.ts';
 
 /** A container of the project as the plan needs it. */
@@ -36,8 +38,11 @@ export interface Observed {
   /** Newest modification of the files behind a service's contentHash, milliseconds since 1970. */
   contentChangedMs: Record<string, number>;
   hostMemoryBytes: number;
-  /** Why a published port cannot be taken over without a gap, or undefined when it can. */
-  takeoverObstacle?: string;
+  /** TCP ports of the host that running containers publish, whoever's they are. */
+  publishers: Publisher[];
+  redirect: RedirectAbility;
+  /** A free port for each that might be taken over. */
+  temporaryPorts: Record<number, number>;
 }
 
 /** A container by its id, or "new:<service>:<slot>" for one that the plan itself makes. */
@@ -56,7 +61,7 @@ export interface Routing {
 
 export type Step = { id: string; why: string } & (
   | { kind: 'create'; totals: { service: string; add: number }[] }
-  | { kind: 'run-job'; service: string; container: Ref; timeoutMs: number; command?: string[] }
+  | { kind: 'run-job'; service: string; container: Ref; timeoutMs: number; oneOff: boolean }
   | { kind: 'prepare-edge' }
   | { kind: 'start'; service: string; containers: Ref[] }
   | { kind: 'gate'; service: string; containers: Ref[]; timeoutMs: number; maxFailureRatio: number }
@@ -66,8 +71,14 @@ export type Step = { id: string; why: string } & (
   | { kind: 'stop'; service: string; containers: Ref[] }
   | { kind: 'remove'; service: string; containers: Ref[]; snapshot: boolean }
   | { kind: 'reload-proxy'; service: string; containers: Ref[]; command: string[] }
-  | { kind: 'take-over-port'; port: number }
+  | { kind: 'take-over-port'; port: number; temporary: number; redirect: boolean }
   | { kind: 'give-port'; port: number }
+  /** Undo: the container that publishes the port gets new connections again. */
+  | { kind: 'leave-port'; port: number }
+  /** Undo: a container that was removed for its name is made again from its snapshot. */
+  | { kind: 'restore'; service: string; containers: string[] }
+  /** Undo: the edge's entry of the project as it was before the release. */
+  | { kind: 'restore-edge' }
   | { kind: 'watch'; ms: number; drains: { service: string; containers: Ref[]; requestsMs: number; streamsMs: number }[] }
   | { kind: 'commit' }
   | { kind: 'record' }
@@ -108,6 +119,8 @@ export interface Plan {
   losses: string[];
   /** Running containers of the project before the release, by service. */
   before: Record<string, string[]>;
+  /** The edge's entry of the project before the release. */
+  edgeBefore?: EdgeProject;
   /** Every container of the project that exists before the release, in any state. */
   known: string[];
 }

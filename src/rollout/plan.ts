@@ -1,3 +1,5 @@
+import type { EdgeSettings } from '../edge/model.ts';
+import { planTakeovers, type TakeoverStep } from '../edge/takeover.ts';
 import { formatMs } from '../kit/duration.ts';
 import type { EdgeSpec, Project, Service, UpdateConfig } from '../project/model.ts';
 import { compareService, isUp } from './changes.ts';
@@ -5,7 +7,7 @@ import { inDependencyOrder, withDependencies } from './dependencies.ts';
 import { newRef, type Observed, type ObservedContainer, type Plan, type Ref, type Routing, type ServicePlan, type Step } from './model.ts';
 import { callersOf, decideOrder } from './order.ts';
 import { isReverseProxy, reloadCommand } from './proxies.ts';
-import { routingChanges } from './routes.ts';
+import { routingChanges, wantedSettings } from './routes.ts';
 
 export interface PlanOptions {
   kind: 'deploy' | 'rollback';
@@ -67,7 +69,8 @@ export function planRelease(project: Project, observed: Observed, options: PlanO
   warnings.push(...capacityWarnings(project, observed, moving));
 
   const before: Record<string, string[]> = {};
-  for (const container of observed.containers) if (isUp(container)) (before[container.service] ??= []).push(container.id);
+  for (const container of observed.containers)
+    if (isUp(container)) before[container.service] = [...(before[container.service] ?? []), container.id];
   return {
     project: project.name,
     release: (observed.releases.at(-1)?.number ?? 0) + (needsFoundRecord(observed) ? 2 : 1),
@@ -78,6 +81,7 @@ export function planRelease(project: Project, observed: Observed, options: PlanO
     warnings,
     losses,
     before,
+    ...(observed.edge.project ? { edgeBefore: observed.edge.project } : {}),
     known: observed.containers.map(({ id }) => id).sort(),
   };
 }
@@ -193,7 +197,7 @@ function addJobs(steps: Step[], plans: ServicePlan[], jobs: string[], project: P
       service: name,
       container: ref,
       timeoutMs: release.timeoutMs,
-      ...(release.command ? { command: release.command } : {}),
+      oneOff: release.command !== undefined,
       why: `once, in the new image, at most ${formatMs(release.timeoutMs)}; if it fails nothing is touched`,
     });
     if (!release.command) {
@@ -282,26 +286,27 @@ function addRelease(
   const stopFirst = order.filter(({ plan }) => plan.action === 'replace' && plan.order === 'stop-first');
   const startFirst = order.filter((entry) => !stopFirst.includes(entry));
   const fixedName = (entry: Moving): boolean => entry.service.containerName !== undefined;
-  const takeovers = routing === undefined && !order.some(({ plan }) => plan.routed) ? [] : takeoverPorts(project, observed);
+  const taken = takeovers(project, observed, moving);
 
   if (order.some(({ plan }) => plan.routed) || routing !== undefined) {
     const prepare: Step[] = [
       { id: 'prepare-edge', kind: 'prepare-edge', why: routing ?? 'the containers that serve now are behind the edge' },
-      ...takeovers.map(
-        (port): Step => ({
-          id: `take-over-port:${port}`,
+      ...taken.map(
+        (take): Step => ({
+          id: `take-over-port:${take.port}`,
           kind: 'take-over-port',
-          port,
-          why: `a container of the project publishes port ${port}: new connections go to the edge, open ones stay where they are`,
+          port: take.port,
+          temporary:
+            observed.edge.settings.takeovers.find(({ port }) => port === take.port)?.temporary ?? observed.temporaryPorts[take.port] ?? 0,
+          redirect: take.kind === 'redirect',
+          why: take.why,
         }),
       ),
     ];
     const firstRouted = steps.findIndex((step) => step.kind === 'start' && moving.get(step.service)?.plan.routed);
     steps.splice(firstRouted < 0 ? steps.length : firstRouted, 0, ...prepare);
   }
-  for (const port of takeovers) {
-    if (observed.takeoverObstacle) notes.losses.push(`port ${port} changes hands with a gap: ${observed.takeoverObstacle}`);
-  }
+  notes.losses.push(...taken.filter(({ kind }) => kind !== 'redirect').map(({ why }) => why));
 
   const created = [...startFirst.filter(({ plan }) => !started.has(plan.service)), ...stopFirst.filter((entry) => !fixedName(entry))];
   const create = createStep('create', created, 'beside the old ones, by Compose itself');
@@ -369,7 +374,7 @@ function addRelease(
     });
   }
   for (const reload of reloads) steps.push({ ...reload, id: `${reload.id}:old` });
-  for (const port of takeovers)
+  for (const { port } of taken)
     steps.push({ id: `give-port:${port}`, kind: 'give-port', port, why: `the edge listens on port ${port} itself` });
   steps.push({ id: 'record', kind: 'record', why: 'the release, its images by digest, and what may be cleaned up' });
 }
@@ -468,18 +473,28 @@ export function drainBudget(service: Service): { requestsMs: number; streamsMs: 
   };
 }
 
-/** Ports that the edge must listen on and that a container of this project still publishes. */
-function takeoverPorts(project: Project, observed: Observed): number[] {
+/** Ports that the edge has to listen on for the project's routes. */
+export function edgePorts(project: Project, settings: EdgeSettings): number[] {
   const specs = Object.values(project.services).flatMap(({ edge }) => edge);
-  if (specs.length === 0) return [];
-  const wanted = new Set<number>();
-  if (specs.some(({ kind }) => kind === 'http')) {
-    wanted.add(observed.edge.settings.httpPort);
-    if (specs.some(({ tls }) => tls !== 'none')) wanted.add(observed.edge.settings.httpsPort);
-  }
-  for (const spec of specs) if (spec.listen) wanted.add(spec.listen);
-  const held = new Set(observed.containers.filter(isUp).flatMap(({ hostPorts }) => hostPorts));
-  return [...wanted].filter((port) => held.has(port)).sort((a, b) => a - b);
+  const { httpPort, httpsPort } = wantedSettings(settings, project);
+  const ports = new Set<number>();
+  if (specs.some(({ kind }) => kind === 'http')) ports.add(httpPort);
+  if (specs.some(({ tls }) => tls !== 'none')) ports.add(httpsPort);
+  for (const spec of specs) if (spec.listen !== undefined) ports.add(spec.listen);
+  return [...ports].sort((a, b) => a - b);
+}
+
+/** How the edge comes to the ports that containers of this project still publish. Ports of strangers are refused before a plan is made. */
+function takeovers(project: Project, observed: Observed, moving: Map<string, Moving>): TakeoverStep[] {
+  return planTakeovers({
+    ports: edgePorts(project, observed.edge.settings),
+    publishers: observed.publishers,
+    project: project.name,
+    replaced: [...moving.values()].filter(({ old }) => old.length > 0).map(({ plan }) => plan.service),
+    under: observed.edge.settings.takeovers,
+    ability: observed.redirect,
+    temporary: observed.temporaryPorts,
+  });
 }
 
 /** A reverse proxy in the stack resolved its upstreams when it started: it must look again once they have changed. */

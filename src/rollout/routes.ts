@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { EdgeBackend, EdgeProject, EdgeRoute, EdgeServer } from '../edge/model.ts';
+import type { EdgeBackend, EdgeProject, EdgeRoute, EdgeServer, EdgeSettings } from '../edge/model.ts';
 import type { EdgeSpec, Project } from '../project/model.ts';
 
 /** "<project>.<service>.<port>": dots cannot appear in a Compose project name, so no two backends share a name. */
@@ -136,4 +136,15 @@ export function findClaim(project: Project, others: Record<string, EdgeProject>)
     }
   }
   return undefined;
+}
+
+/** The edge's settings as the project asks for them; what it does not say stays as it is. */
+export function wantedSettings(settings: EdgeSettings, project: Project): EdgeSettings {
+  const { httpPort, httpsPort } = project.settings.edge;
+  return {
+    ...settings,
+    ...(httpPort === undefined ? {} : { httpPort }),
+    ...(httpsPort === undefined ? {} : { httpsPort }),
+    ...(project.settings.images.haproxy === undefined ? {} : { image: project.settings.images.haproxy }),
+  };
 }

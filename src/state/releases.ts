@@ -9,11 +9,11 @@ export interface ReleaseRecord {
   /** ISO 8601. */
   at: string;
   by: string;
-  kind: 'deploy' | 'rollback';
+  /** 'found': what ran before the first release. */
+  kind: 'deploy' | 'rollback' | 'found';
   /** For a rollback: the release whose content this is. */
   of?: number;
   services: Record<string, ReleasedService>;
-  durationMs: number;
 }
 
 export interface ReleasedService {

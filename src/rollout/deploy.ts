@@ -1,0 +1,176 @@
+import { composeBuild, composePull } from '../docker/release.ts';
+import { Failure } from '../kit/errors.ts';
+import type { Report } from '../kit/events.ts';
+import { applySteps, noProgress } from './apply.ts';
+import { checkPlan, checkProject } from './checks.ts';
+import { putAway, type Rollout, withProjectLock } from './context.ts';
+import { openReleaseJournal, readUnfinished } from './journal.ts';
+import type { Plan } from './model.ts';
+import { observe } from './observe.ts';
+import { type PlanOptions, planRelease } from './plan.ts';
+import { finishOrUndo, undoRelease } from './recover.ts';
+import type { World } from './world.ts';
+
+export interface DeployOptions {
+  only: string[];
+  force: boolean;
+  pull: 'missing' | 'always' | 'never';
+  build: boolean;
+  ignoreUnhealthy: boolean;
+  /** Shown the plan; false stops before anything is touched. */
+  confirm: (plan: Plan) => Promise<boolean>;
+}
+
+export interface Released {
+  plan: Plan;
+  /** False: everything ran as wanted already. */
+  changed: boolean;
+  durationMs: number;
+  /** Requests that were over their drain time and were cut. */
+  cutRequests: number;
+}
+
+/** What a release would do with the images that are on the machine now. Touches nothing. */
+export async function planOnly(rollout: Rollout, options: Pick<DeployOptions, 'only' | 'force' | 'ignoreUnhealthy'>): Promise<Plan> {
+  const { project, docker, edge, stateFolder } = rollout;
+  const observed = await observe(project, docker, edge, stateFolder);
+  checkProject(project, observed, await edge.read(), options.only);
+  const plan = planRelease(project, observed, { kind: 'deploy', only: options.only, force: options.force, reusable: {} });
+  checkPlan(project, observed, plan, options);
+  const missing = Object.values(project.services).filter(({ name, builds }) => !observed.images[name] && !builds);
+  const built = Object.values(project.services).filter(({ builds }) => builds);
+  if (missing.length > 0) plan.warnings.push(`pulled first: ${missing.map(({ image }) => image).join(', ')}`);
+  if (built.length > 0)
+    plan.warnings.push(
+      `built first: ${built.map(({ name }) => name).join(', ')}; a service whose image comes out different joins the release`,
+    );
+  return plan;
+}
+
+/** Lock, heal what an earlier command left, images, plan, confirm, apply; a failure is undone before it is thrown. */
+export async function deploy(rollout: Rollout, options: DeployOptions): Promise<Released> {
+  return withProjectLock(rollout, 'deploy', async () => {
+    await finishOrUndo(rollout);
+    const { project, docker, edge, stateFolder } = rollout;
+    checkProject(project, await observe(project, docker, edge, stateFolder), await edge.read(), options.only);
+    await prepareImages(rollout, options);
+    return release(rollout, { kind: 'deploy', only: options.only, force: options.force, reusable: {} }, options);
+  });
+}
+
+async function prepareImages(rollout: Rollout, options: Pick<DeployOptions, 'only' | 'pull' | 'build'>): Promise<void> {
+  const { project, docker, report } = rollout;
+  const services = Object.values(project.services).filter(
+    ({ name }) => options.only.length === 0 || options.only.includes(name) || project.services[name]?.release,
+  );
+  const toBuild = services.filter(({ builds }) => builds).map(({ name }) => name);
+  if (options.build && toBuild.length > 0) {
+    await timed(report, 'build', `build ${toBuild.join(', ')}`, () =>
+      composeBuild(project.compose, toBuild, (text) => report({ kind: 'output', source: 'build', text })),
+    );
+  }
+  const pullable = services.filter(({ builds, pullPolicy }) => !builds && pullPolicy !== 'never');
+  const wanted: string[] = [];
+  for (const service of pullable) {
+    const always = options.pull === 'always' || service.pullPolicy === 'always';
+    if (options.pull !== 'never' && (always || !(await docker.findImage(service.image)))) wanted.push(service.name);
+  }
+  if (wanted.length > 0) {
+    const policy = options.pull === 'always' || pullable.some(({ pullPolicy }) => pullPolicy === 'always') ? 'always' : 'missing';
+    await timed(report, 'pull', `pull ${wanted.map((name) => project.services[name]?.image).join(', ')}`, () =>
+      composePull(project.compose, wanted, policy, (text) => report({ kind: 'output', source: 'pull', text })),
+    );
+  }
+  for (const service of services) {
+    if (await docker.findImage(service.image)) continue;
+    throw new Failure('IMAGE_UNAVAILABLE', `the image ${service.image} of ${service.name} is not on this machine`, {
+      where: service.name,
+      next: service.builds ? 'leave out --no-build' : 'leave out --pull never, or load the image first',
+    });
+  }
+}
+
+async function timed(report: Report, step: string, text: string, work: () => Promise<void>): Promise<void> {
+  const began = performance.now();
+  report({ kind: 'step-start', step, text });
+  try {
+    await work();
+  } catch (error) {
+    report({ kind: 'step-failed', step, text: (error as Error).message, ms: performance.now() - began });
+    throw error;
+  }
+  report({ kind: 'step-done', step, text: '', ms: performance.now() - began });
+}
+
+/** Plans from a fresh look, asks, applies, and on failure goes back. The caller holds the project's lock. */
+export async function release(
+  rollout: Rollout,
+  planOptions: PlanOptions,
+  options: Pick<DeployOptions, 'confirm' | 'ignoreUnhealthy'>,
+): Promise<Released> {
+  const { project, docker, edge, stateFolder, report, signal } = rollout;
+  const began = performance.now();
+  const observed = await observe(project, docker, edge, stateFolder);
+  const plan = planRelease(project, observed, planOptions);
+  checkPlan(project, observed, plan, options);
+  for (const text of project.warnings) report({ kind: 'warning', text });
+  if (plan.steps.length === 0) return { plan, changed: false, durationMs: 0, cutRequests: 0 };
+  if (!(await options.confirm(plan))) throw new Failure('DECLINED', 'not confirmed; nothing was touched');
+
+  const world: World = { docker, edge, project, stateFolder, report, signal };
+  const journal = await openReleaseJournal(stateFolder, project.name, rollout.afterJournal);
+  const progress = noProgress();
+  try {
+    await journal.append({ kind: 'plan', at: new Date().toISOString(), plan });
+    await applySteps(world, plan, plan.steps, progress, journal);
+    await journal.append({ kind: 'finished', at: new Date().toISOString() });
+  } catch (error) {
+    await journal.close();
+    throw await afterFailure(rollout, plan, error);
+  }
+  await journal.close();
+  await putAway(rollout, plan);
+  return { plan, changed: true, durationMs: performance.now() - began, cutRequests: progress.cutRequests };
+}
+
+/** Takes a failed release back, or leaves it for inspection where the file says so, and answers the error to throw. */
+async function afterFailure(rollout: Rollout, plan: Plan, error: unknown): Promise<unknown> {
+  const unfinished = await readUnfinished(rollout.stateFolder, rollout.project.name);
+  const committed = unfinished?.begun.has('commit') ?? false;
+  if (!unfinished || committed) return committed ? explainCommitted(error) : error;
+  // The release is undone even when the person who started it wants to leave.
+  const calm: Rollout = { ...rollout, signal: new AbortController().signal };
+  const why = error instanceof Error ? error.message : String(error);
+  try {
+    const left = await undoRelease(calm, unfinished, why);
+    return withOutcome(error, `${left}`, plan);
+  } catch (second) {
+    return new Failure('RECOVERY_FAILED', `the release failed (${why}) and could not be taken back: ${(second as Error).message}`, {
+      details: error instanceof Failure ? error.details : [],
+      next: 'composure recover',
+      cause: second,
+    });
+  }
+}
+
+function explainCommitted(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  return new Failure('RECOVERY_FAILED', `the new release serves, but the command did not finish: ${error.message}`, {
+    next: 'composure recover finishes it',
+    cause: error,
+  });
+}
+
+function withOutcome(error: unknown, outcome: string, plan: Plan): unknown {
+  if (error instanceof Failure) {
+    return new Failure(error.code, `${error.message}`, {
+      ...(error.where ? { where: error.where } : {}),
+      details: [...error.details, outcome],
+      ...(error.next ? { next: error.next } : {}),
+      cause: error,
+    });
+  }
+  if (error instanceof Error && error.name === 'AbortError')
+    return new Failure('INTERRUPTED', `release ${plan.release} was interrupted`, { details: [outcome] });
+  return error;
+}

@@ -1,0 +1,101 @@
+import { userInfo } from 'node:os';
+import { pruneReleases, type ReleasedService, type ReleaseRecord, readReleases, writeRelease } from '../state/releases.ts';
+import { listProjectContainers, serviceOf } from './containers.ts';
+import type { Plan } from './model.ts';
+import type { World } from './world.ts';
+
+/** How many releases stay on record; only the newest few keep containers. */
+const RECORDS_KEPT = 50;
+
+/** Writes down the release and removes stopped containers that no kept release needs. Says what it removed. */
+export async function recordRelease(world: World, plan: Plan): Promise<string> {
+  const { project, stateFolder } = world;
+  const releases = await readReleases(stateFolder, project.name);
+  const number = plan.release;
+  if (!releases.some((release) => release.number === number)) {
+    if (releases.length === 0 && Object.keys(plan.before).length > 0 && number > 1) {
+      await writeRelease(stateFolder, project.name, await foundRecord(world, plan, number - 1), '');
+    }
+    const record: ReleaseRecord = {
+      number,
+      at: new Date().toISOString(),
+      by: process.env['SUDO_USER'] || userInfo().username,
+      kind: plan.kind,
+      ...(plan.of === undefined ? {} : { of: plan.of }),
+      services: await releasedServices(world),
+    };
+    await writeRelease(stateFolder, project.name, record, project.resolved);
+  }
+  await pruneReleases(stateFolder, project.name, RECORDS_KEPT);
+  const removed = await removeOldContainers(world, plan);
+  return removed > 0 ? `${removed} stopped containers of older releases removed` : '';
+}
+
+async function releasedServices(world: World): Promise<Record<string, ReleasedService>> {
+  const running = (await listProjectContainers(world.docker, world.project.name)).filter(
+    ({ State }) => State === 'running' || State === 'restarting',
+  );
+  const services: Record<string, ReleasedService> = {};
+  for (const service of Object.values(world.project.services)) {
+    const containers = running.filter(({ Labels }) => serviceOf(Labels) === service.name);
+    if (containers.length === 0) continue;
+    const image = await world.docker.findImage(containers[0]?.ImageID ?? service.image);
+    services[service.name] = {
+      image: service.image,
+      imageId: containers[0]?.ImageID ?? '',
+      ...(image?.RepoDigests?.[0] ? { digest: image.RepoDigests[0] } : {}),
+      configHash: service.configHash,
+      contentHash: service.contentHash,
+      replicas: containers.length,
+      containers: containers.map(({ Id }) => Id),
+    };
+  }
+  return services;
+}
+
+/** What ran before Composure's first release, so that there is something to go back to. Its containers are all that is known of it. */
+async function foundRecord(world: World, plan: Plan, number: number): Promise<ReleaseRecord> {
+  const services: Record<string, ReleasedService> = {};
+  for (const [service, ids] of Object.entries(plan.before)) {
+    const infos = (await Promise.all(ids.map((id) => world.docker.findContainer(id)))).flatMap((info) => info ?? []);
+    const first = infos[0];
+    if (!first) continue;
+    services[service] = {
+      image: first.Config.Image,
+      imageId: first.Image,
+      configHash: first.Config.Labels['com.docker.compose.config-hash'] ?? '',
+      contentHash: '',
+      replicas: infos.length,
+      containers: infos.map(({ Id }) => Id),
+    };
+  }
+  return { number, at: new Date().toISOString(), by: 'found running', kind: 'found', services };
+}
+
+/** Only stopped containers of this project's services go, and only those that neither this release nor the kept ones before it name. */
+async function removeOldContainers(world: World, plan: Plan): Promise<number> {
+  const releases = await readReleases(world.stateFolder, world.project.name);
+  const current = releases.at(-1);
+  const others = releases.slice(0, -1).filter((release) => release.number !== current?.of);
+  const keep = world.project.settings.release.keep;
+  const kept = new Set(
+    [...(current ? [current] : []), ...(keep > 0 ? others.slice(-keep) : [])].flatMap((release) =>
+      Object.values(release.services).flatMap(({ containers }) => containers),
+    ),
+  );
+  const jobs = new Set(plan.steps.flatMap((step) => (step.kind === 'run-job' && !step.oneOff ? [step.service] : [])));
+  const ours = new Set(releases.flatMap((release) => Object.values(release.services).flatMap(({ containers }) => containers)));
+  const stopped = (await listProjectContainers(world.docker, world.project.name)).filter(
+    ({ State }) => State === 'exited' || State === 'created' || State === 'dead',
+  );
+  let removed = 0;
+  for (const container of stopped) {
+    const service = serviceOf(container.Labels);
+    const isOldJob = jobs.has(service) && plan.known.includes(container.Id);
+    const isOld = !world.project.services[service]?.release && ours.has(container.Id) && !kept.has(container.Id);
+    if (!isOldJob && !isOld) continue;
+    await world.docker.removeContainer(container.Id);
+    removed += 1;
+  }
+  return removed;
+}

@@ -1,0 +1,106 @@
+import { EngineError } from '../docker/api.ts';
+import { Failure } from '../kit/errors.ts';
+import { readFileIfThere } from '../kit/files.ts';
+import { loadProject } from '../project/load.ts';
+import type { Project, Service } from '../project/model.ts';
+import { modelPath, type ReleaseRecord, readReleases } from '../state/releases.ts';
+import { listProjectContainers } from './containers.ts';
+import { type Rollout, withProjectLock } from './context.ts';
+import { type DeployOptions, type Released, release } from './deploy.ts';
+import { finishOrUndo } from './recover.ts';
+
+/** The release that a rollback without a number goes to: the one whose content was served before the present content. */
+export function previousRelease(releases: ReleaseRecord[]): ReleaseRecord | undefined {
+  const current = releases.at(-1);
+  const content = current?.of ?? current?.number;
+  const earlier = releases.filter((record) => record.kind !== 'rollback' && content !== undefined && record.number < content);
+  return earlier.at(-1);
+}
+
+/** Goes back to an earlier release: its kept containers are started again, where they are gone they are made again from its model and images. */
+export async function rollback(
+  rollout: Rollout,
+  wanted: number | undefined,
+  options: Pick<DeployOptions, 'confirm' | 'ignoreUnhealthy'>,
+): Promise<Released> {
+  return withProjectLock(rollout, 'rollback', async () => {
+    await finishOrUndo(rollout);
+    const { target, project, reusable } = await prepareRollback(rollout, wanted);
+    return release({ ...rollout, project }, { kind: 'rollback', of: target.number, only: [], force: false, reusable }, options);
+  });
+}
+
+export async function prepareRollback(
+  rollout: Rollout,
+  wanted: number | undefined,
+): Promise<{ target: ReleaseRecord; project: Project; reusable: Record<string, string[]> }> {
+  const target = await findTarget(rollout, wanted);
+  const listed = await listProjectContainers(rollout.docker, rollout.project.name);
+  const stopped = new Set(listed.filter(({ State }) => State === 'exited' || State === 'created').map(({ Id }) => Id));
+  const reusable = Object.fromEntries(
+    Object.entries(target.services).map(([service, { containers }]) => [service, containers.filter((id) => stopped.has(id))]),
+  );
+  const project = await projectOf(rollout, target, reusable);
+  await bringImagesBack(rollout, target);
+  return { target, project, reusable };
+}
+
+async function findTarget(rollout: Rollout, wanted: number | undefined): Promise<ReleaseRecord> {
+  const releases = await readReleases(rollout.stateFolder, rollout.project.name);
+  const target = wanted === undefined ? previousRelease(releases) : releases.find(({ number }) => number === wanted);
+  if (target) return target;
+  const numbers = releases.map(({ number }) => number).join(', ') || 'none yet';
+  if (wanted === undefined)
+    throw new Failure('NOTHING_TO_ROLL_BACK', `${rollout.project.name} has no release before the present one`, {
+      next: `its releases: ${numbers}`,
+    });
+  throw new Failure('RELEASE_UNKNOWN', `${rollout.project.name} has no release ${wanted}`, { next: `its releases: ${numbers}` });
+}
+
+/** The project as it was at the release. What ran before the first release is known by its containers only. */
+async function projectOf(rollout: Rollout, target: ReleaseRecord, reusable: Record<string, string[]>): Promise<Project> {
+  const path = modelPath(rollout.stateFolder, rollout.project.name, target.number);
+  const model = await readFileIfThere(path);
+  if (model) {
+    return loadProject({
+      cwd: rollout.project.folder,
+      files: [path],
+      projectName: rollout.project.name,
+      projectDirectory: rollout.project.folder,
+      environment: process.env,
+    });
+  }
+  const services: Record<string, Service> = {};
+  for (const [name, recorded] of Object.entries(target.services)) {
+    const service = rollout.project.services[name];
+    if (!service || (reusable[name]?.length ?? 0) < recorded.replicas) {
+      throw new Failure(
+        'NOTHING_TO_ROLL_BACK',
+        `what ran before the first release cannot be brought back: the containers of ${name} are gone`,
+        { where: name, next: 'deploy the version that should run' },
+      );
+    }
+    services[name] = { ...service, configHash: recorded.configHash, image: recorded.imageId, replicas: recorded.replicas };
+  }
+  return { ...rollout.project, services: { ...rollout.project.services, ...services } };
+}
+
+/** A tag that has moved on since the release points at its image again, so that Compose makes what ran then. */
+async function bringImagesBack(rollout: Rollout, target: ReleaseRecord): Promise<void> {
+  for (const [name, { image, imageId }] of Object.entries(target.services)) {
+    const present = await rollout.docker.findImage(image);
+    if (present?.Id === imageId || !/^[^@]+$/.test(image) || image.startsWith('sha256:')) continue;
+    const colon = image.lastIndexOf(':');
+    const tagged = colon > image.lastIndexOf('/');
+    try {
+      await rollout.docker.tagImage(imageId, tagged ? image.slice(0, colon) : image, tagged ? image.slice(colon + 1) : 'latest');
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      throw new Failure('IMAGE_UNAVAILABLE', `the image of ${name} at release ${target.number} is no longer on this machine`, {
+        where: `${image} (${imageId.slice(0, 19)})`,
+        next: 'deploy that version again from your files',
+        cause: error,
+      });
+    }
+  }
+}
