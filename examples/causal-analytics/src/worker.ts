@@ -89,7 +89,9 @@ async function beat(): Promise<void> {
 /** Takes no further job, lets the running ones end within the drain time, and gives back those that cannot. */
 async function stop(): Promise<void> {
   setTimeout(() => giveUp.abort(new Error('the worker stops')), settings.drainMs);
-  // Redis may be away: what is left running is then found stalled by another worker and done again.
+  // Closing waits for Redis. When that is away and nothing runs, there is nobody to say goodbye to; what still runs is found stalled by
+  // another worker later and done again.
+  setInterval(() => running.size === 0 && redis.status !== 'ready' && process.exit(0), 500);
   setTimeout(() => process.exit(1), settings.drainMs + 4_000);
   await worker?.close();
   redis.disconnect();
