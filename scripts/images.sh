@@ -134,12 +134,12 @@ collect_contexts() {
 }
 
 build_one() { # stage, context folder, names...
-  local stage=$1 work=$2 name
+  local stage=$1 work=$2 name remote
   shift 2
-  DOCKER_BUILDKIT=1 docker build -q --target "$stage" --build-arg BASE="$base_image:$suite" --build-context nodejs="$work/node" --build-context npm="$work/npm" \
+  DOCKER_BUILDKIT=1 docker build -q --target "$stage" --build-arg BASE="$base_image:$suite" --build-arg DAY="$(date +%F)" \
+    --build-context nodejs="$work/node" --build-context npm="$work/npm" \
     -t "composure-standin-$stage" "$here/images" >/dev/null
   for name in "$@"; do
-    local remote
     remote=$address/$(repository "$name")
     docker tag "composure-standin-$stage" "$remote"
     docker push -q "$remote" >/dev/null
