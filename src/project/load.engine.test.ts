@@ -105,7 +105,7 @@ describe('our keys', () => {
         path: '/',
         port: 8000,
         health: { path: '/health', status: '200-399' },
-        healthIntervalMs: 2000,
+        healthIntervalMs: 500,
         redirectFrom: ['www.shop.example.com'],
         tls: 'acme',
         redirectToHttps: true,

@@ -77,7 +77,7 @@ export function readRoute(
   if (entry.https_redirect === true && tls === 'none')
     wrong('https_redirect', 'https_redirect needs TLS: set x-composure.edge.acme, or tls: {cert, key}');
   if (problems.length > before || port === undefined || tls === undefined) return undefined;
-  const health = typeof entry.health === 'string' ? { path: entry.health, status: '200-399', interval: 2000 } : entry.health;
+  const health = typeof entry.health === 'string' ? { path: entry.health, status: '200-399', interval: 500 } : entry.health;
   return {
     kind: entry.protocol,
     hosts,
@@ -85,7 +85,7 @@ export function readRoute(
     port,
     ...(entry.listen === undefined ? {} : { listen: entry.listen }),
     ...(health ? { health: { path: health.path, status: health.status } } : {}),
-    healthIntervalMs: health?.interval ?? 2000,
+    healthIntervalMs: health?.interval ?? 500,
     redirectFrom,
     tls,
     redirectToHttps: entry.https_redirect ?? tls !== 'none',

@@ -106,7 +106,7 @@ export const edgeEntry = z
             .describe('Path that the edge asks for.')
             .meta({ samples: ['/health'] }),
           interval: duration()
-            .prefault('2s')
+            .prefault('500ms')
             .describe('Time between two checks.')
             .meta({ samples: ['1s'] }),
           status: scalar(

@@ -384,7 +384,9 @@ function addStopFirst(steps: Step[], entry: Moving, fixedName: boolean, losses: 
   const { plan, service, update, old, fresh, kept } = entry;
   const size = update.parallelism <= 0 ? Math.max(old.length, fresh.length) : update.parallelism;
   const rounds = Math.ceil(Math.max(old.length, fresh.length) / size);
-  const budget = drainBudget(service);
+  // Waiting requests may not run out of time because the old container takes long over its last ones.
+  const half = Math.max(1000, holdBudgetMs(service.edge) / 2);
+  const budget = { requestsMs: Math.min(drainBudget(service).requestsMs, half), streamsMs: Math.min(drainBudget(service).streamsMs, half) };
   for (let round = 0; round < rounds; round += 1) {
     const suffix = rounds > 1 ? `:${round + 1}` : '';
     const going = old.slice(round * size, (round + 1) * size);

@@ -25,27 +25,22 @@ export async function rollback(
 ): Promise<Released> {
   return withProjectLock(rollout, 'rollback', async () => {
     await finishOrUndo(rollout);
-    const { target, project, reusable } = await prepareRollback(rollout, wanted);
+    const target = await findTarget(rollout, wanted);
+    const { project, reusable } = await rollbackProject(rollout, target);
+    await bringImagesBack(rollout, target);
     return release({ ...rollout, project }, { kind: 'rollback', of: target.number, only: [], force: false, reusable }, options);
   });
 }
 
-export async function prepareRollback(
-  rollout: Rollout,
-  wanted: number | undefined,
-): Promise<{ target: ReleaseRecord; project: Project; reusable: Record<string, string[]> }> {
-  const target = await findTarget(rollout, wanted);
+/** The project as the release had it, and the stopped containers of the release that are still there, by service. */
+export async function rollbackProject(rollout: Rollout, target: ReleaseRecord): Promise<{ project: Project; reusable: Record<string, string[]> }> {
   const listed = await listProjectContainers(rollout.docker, rollout.project.name);
   const stopped = new Set(listed.filter(({ State }) => State === 'exited' || State === 'created').map(({ Id }) => Id));
-  const reusable = Object.fromEntries(
-    Object.entries(target.services).map(([service, { containers }]) => [service, containers.filter((id) => stopped.has(id))]),
-  );
-  const project = await projectOf(rollout, target, reusable);
-  await bringImagesBack(rollout, target);
-  return { target, project, reusable };
+  const reusable = Object.fromEntries(Object.entries(target.services).map(([service, { containers }]) => [service, containers.filter((id) => stopped.has(id))]));
+  return { project: await projectOf(rollout, target, reusable), reusable };
 }
 
-async function findTarget(rollout: Rollout, wanted: number | undefined): Promise<ReleaseRecord> {
+export async function findTarget(rollout: Rollout, wanted: number | undefined): Promise<ReleaseRecord> {
   const releases = await readReleases(rollout.stateFolder, rollout.project.name);
   const target = wanted === undefined ? previousRelease(releases) : releases.find(({ number }) => number === wanted);
   if (target) return target;

@@ -1,0 +1,13 @@
+import { runAgent } from '../../agent/agent.ts';
+import { engineSocket, openDocker } from '../../docker/api.ts';
+import { openEdge } from '../../edge/edge.ts';
+import { stateFolder } from '../../state/folder.ts';
+import { interruption, reporter } from '../context.ts';
+import type { Io } from '../io.ts';
+
+export async function agentCommand(io: Io, flags: { json?: boolean }): Promise<void> {
+  const docker = openDocker(engineSocket(io.env));
+  const report = reporter(io, flags);
+  const folder = stateFolder(io.env);
+  await runAgent({ stateFolder: folder, docker, edge: openEdge({ stateFolder: folder, docker, report }), report, signal: io.signal ?? interruption() });
+}

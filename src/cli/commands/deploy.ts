@@ -1,0 +1,56 @@
+import { formatMs } from '../../kit/duration.ts';
+import { deploy, planOnly, type Released } from '../../rollout/deploy.ts';
+import type { Plan } from '../../rollout/model.ts';
+import { printPlan } from '../../rollout/print.ts';
+import { ask, openRollout } from '../context.ts';
+import type { Io } from '../io.ts';
+import type { ProjectFlags } from '../program.ts';
+
+export interface DeployFlags extends ProjectFlags {
+  yes?: boolean;
+  dryRun?: boolean;
+  wait: number;
+  pull: 'always' | 'missing' | 'never';
+  build: boolean;
+  forceRecreate?: boolean;
+  ignoreUnhealthy?: boolean;
+}
+
+export async function deployCommand(io: Io, services: string[], flags: DeployFlags): Promise<void> {
+  const rollout = await openRollout(io, flags);
+  const options = { only: services, force: flags.forceRecreate ?? false, ignoreUnhealthy: flags.ignoreUnhealthy ?? false };
+  if (flags.dryRun) {
+    printDryRun(io, await planOnly(rollout, options), flags.json);
+    return;
+  }
+  const released = await deploy(rollout, { ...options, pull: flags.pull, build: flags.build, confirm: (plan) => confirm(io, plan, flags) });
+  printReleased(io, released, flags.json);
+}
+
+export function printDryRun(io: Io, plan: Plan, json: boolean | undefined): void {
+  io.stdout(json ? `${JSON.stringify({ plan: publicPlan(plan) })}\n` : printPlan(plan));
+}
+
+export async function confirm(io: Io, plan: Plan, flags: { yes?: boolean; json?: boolean }): Promise<boolean> {
+  if (!flags.json) io.stdout(`${printPlan(plan)}\n`);
+  return ask(io, `Do this on ${plan.project}?`, flags.yes);
+}
+
+/** The plan without what only undo and recovery need. */
+function publicPlan({ before: _before, known: _known, edgeBefore: _edgeBefore, ...plan }: Plan): object {
+  return plan;
+}
+
+export function printReleased(io: Io, released: Released, json: boolean | undefined): void {
+  const { plan, changed, durationMs, cutRequests } = released;
+  if (json) {
+    io.stdout(`${JSON.stringify({ project: plan.project, changed, release: changed ? plan.release : undefined, kind: plan.kind, of: plan.of, durationMs: Math.round(durationMs), cutRequests, services: plan.services })}\n`);
+    return;
+  }
+  if (!changed) {
+    io.stdout(`${plan.project} runs as wanted; nothing to do\n`);
+    return;
+  }
+  const cut = cutRequests > 0 ? `, ${cutRequests} requests over their drain time were cut` : '';
+  io.stdout(`${plan.kind === 'rollback' ? `rolled back to release ${plan.of}` : 'released'}: ${plan.project} is at release ${plan.release} after ${formatMs(durationMs)}${cut}\n`);
+}

@@ -1,0 +1,59 @@
+import { createInterface } from 'node:readline/promises';
+import { openDocker, engineSocket } from '../docker/api.ts';
+import { openEdge } from '../edge/edge.ts';
+import { Failure } from '../kit/errors.ts';
+import type { Report } from '../kit/events.ts';
+import type { Rollout } from '../rollout/context.ts';
+import { rememberProject } from '../state/projects.ts';
+import { stateFolder } from '../state/folder.ts';
+import type { Io } from './io.ts';
+import { projectOf } from './load.ts';
+import type { ProjectFlags } from './program.ts';
+import { renderer } from './render/events.ts';
+
+export function reporter(io: Io, flags: { json?: boolean }): Report {
+  return renderer(io, flags.json ? 'json' : io.isTTY ? 'tty' : 'plain');
+}
+
+/** Everything a command that changes the project needs. */
+export async function openRollout(io: Io, flags: ProjectFlags & { wait?: number }): Promise<Rollout> {
+  const docker = openDocker(engineSocket(io.env));
+  const report = reporter(io, flags);
+  const folder = stateFolder(io.env);
+  const project = await projectOf(io, flags);
+  await rememberProject(folder, project.folder, project.name);
+  const edge = openEdge({ stateFolder: folder, docker, report });
+  return {
+    project,
+    docker,
+    edge,
+    stateFolder: folder,
+    report,
+    signal: io.signal ?? interruption(),
+    waitMs: flags.wait ?? 0,
+    ...(io.afterJournal ? { afterJournal: io.afterJournal } : {}),
+  };
+}
+
+/** Aborts at the first Ctrl-C or SIGTERM, so that what has begun is taken back; a second one ends the process. */
+export function interruption(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort());
+  return controller.signal;
+}
+
+/** Asks a yes-or-no question. Without a terminal there is nobody to ask: Failure CONFIRMATION_NEEDED. */
+export async function ask(io: Io, question: string, yes: boolean | undefined): Promise<boolean> {
+  if (yes) return true;
+  if (!io.isTTY) throw new Failure('CONFIRMATION_NEEDED', 'nobody can be asked to confirm here', { next: 'read the plan above and give --yes, or run it on a terminal' });
+  if (io.stdin !== undefined) {
+    io.stdout(`${question} [y/N] `);
+    return /^y(es)?$/i.test(io.stdin.trim());
+  }
+  const reader = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    return /^y(es)?$/i.test((await reader.question(`${question} [y/N] `)).trim());
+  } finally {
+    reader.close();
+  }
+}

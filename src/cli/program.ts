@@ -1,0 +1,175 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { readFileSync } from 'node:fs';
+import { Failure } from '../kit/errors.ts';
+import { parseDurationMs } from '../kit/duration.ts';
+import type { Io } from './io.ts';
+
+/** Options that every command on a project understands, with the words of `docker compose`. */
+export interface ProjectFlags {
+  file?: string[];
+  projectName?: string;
+  projectDirectory?: string;
+  env?: string;
+  profile?: string[];
+  json?: boolean;
+}
+
+/** The exit code that a command without an error ends with. */
+export interface Outcome {
+  code: number;
+}
+
+const collect = (value: string, all: string[] = []): string[] => [...all, value];
+
+function duration(text: string): number {
+  const ms = parseDurationMs(text);
+  if (ms === undefined) throw new InvalidArgumentError('a duration looks like 30s, 5m or 1h30m.');
+  return ms;
+}
+
+function releaseNumber(text: string): number {
+  if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError('a release is a number; composure releases lists them.');
+  return Number(text);
+}
+
+function port(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1 || value > 65_535) throw new InvalidArgumentError('a port is a number from 1 to 65535.');
+  return value;
+}
+
+/** A command that works on the project of the current folder. */
+function onProject(command: Command): Command {
+  return command
+    .option('-f, --file <path>', 'compose file; may be given several times', collect)
+    .option('-p, --project-name <name>', 'project name')
+    .option('--project-directory <path>', 'folder that relative paths start from')
+    .option('--env <name>', 'environment: adds compose.<name>.yaml and .env.<name>')
+    .option('--profile <name>', 'profile to enable; may be given several times', collect)
+    .option('--json', 'print JSON');
+}
+
+const example = (...lines: string[]): string => `\nExamples:\n${lines.map((line) => `  $ composure ${line}`).join('\n')}\n`;
+
+/** The whole command line. Each command's code is loaded only when it is called, so that --version and status start at once. */
+export function buildProgram(io: Io, outcome: Outcome): Command {
+  const program = new Command('composure')
+    .description('Runs your Docker Compose project in production: releases that drop no request, rollback, routes and certificates.')
+    .version(packageVersion(), '-v, --version', 'print the version')
+    .exitOverride()
+    .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
+    .showHelpAfterError('(--help says more)')
+    .addHelpText('after', example('deploy', 'status', 'rollback'));
+  // Commander copies these to subcommands when they are added, so they are set first.
+  program.enablePositionalOptions();
+
+  const confirmable = (command: Command): Command => command.option('-y, --yes', 'do not ask').option('--dry-run', 'print the plan and touch nothing');
+  const waiting = (command: Command): Command => command.option('--wait <duration>', 'wait this long for another command on the project instead of refusing', duration, 0);
+
+  const deploy = waiting(confirmable(onProject(program.command('deploy')))).description('release the project, or only the given services, without dropping a request').argument('[service...]', 'services to release; default all');
+  deploy
+    .option('--pull <policy>', 'always, missing or never, as docker compose up has it', choice('always', 'missing', 'never'), 'missing')
+    .option('--no-build', 'do not build services that have a build section')
+    .option('--force-recreate', 'replace containers also when nothing changed')
+    .option('--ignore-unhealthy', 'release although an unchanged service is unhealthy')
+    .addHelpText('after', example('deploy', 'deploy api worker --yes', 'deploy --env prod --dry-run', 'deploy --wait 10m --json'))
+    .action(async (services: string[], flags) => (await import('./commands/deploy.ts')).deployCommand(io, services, flags));
+
+  onProject(program.command('plan'))
+    .description('print what deploy would do, and why; the same as deploy --dry-run')
+    .argument('[service...]', 'services to release; default all')
+    .option('--force-recreate', 'plan as if everything had changed')
+    .option('--ignore-unhealthy', 'plan although an unchanged service is unhealthy')
+    .addHelpText('after', example('plan', 'plan api --json'))
+    .action(async (services: string[], flags) => (await import('./commands/deploy.ts')).deployCommand(io, services, { ...flags, dryRun: true, yes: true, pull: 'never', build: false, wait: 0 }));
+
+  waiting(confirmable(onProject(program.command('rollback'))))
+    .description('go back to an earlier release; without a number to the one before')
+    .argument('[release]', 'number of the release', releaseNumber)
+    .option('--ignore-unhealthy', 'go back although an unchanged service is unhealthy')
+    .addHelpText('after', example('rollback', 'rollback 12 --yes', 'rollback --dry-run'))
+    .action(async (release: number | undefined, flags) => (await import('./commands/rollback.ts')).rollbackCommand(io, release, flags));
+
+  waiting(onProject(program.command('recover')))
+    .description('end what a killed command left half done: finish a committed release, take any other back')
+    .option('--dry-run', 'say what would be done and touch nothing')
+    .addHelpText('after', example('recover'))
+    .action(async (flags) => (await import('./commands/recover.ts')).recoverCommand(io, flags));
+
+  onProject(program.command('status'))
+    .description('services, replicas, health, release and edge')
+    .addHelpText('after', example('status', 'status --json'))
+    .action(async (flags) => (await import('./commands/status.ts')).statusCommand(io, flags));
+
+  onProject(program.command('releases'))
+    .description('the releases on record, newest first')
+    .addHelpText('after', example('releases', 'releases --json'))
+    .action(async (flags) => (await import('./commands/releases.ts')).releasesCommand(io, flags));
+
+  onProject(program.command('logs'))
+    .description('logs of the services, as docker compose logs prints them')
+    .argument('[service...]', 'services; default all')
+    .option('--follow', 'go on printing')
+    .option('-n, --tail <lines>', 'lines from the end of each container')
+    .option('--since <time>', 'only lines after this time or duration')
+    .addHelpText('after', example('logs api --tail 100', 'logs --follow worker'))
+    .action(async (services: string[], flags) => (await import('./commands/logs.ts')).logsCommand(io, services, flags, outcome));
+
+  waiting(confirmable(onProject(program.command('down'))))
+    .description('take the project down and its routes out of the edge; volumes stay unless --volumes says otherwise')
+    .option('--volumes', 'also remove the named volumes and what is in them')
+    .addHelpText('after', example('down', 'down --volumes --yes'))
+    .action(async (flags) => (await import('./commands/down.ts')).downCommand(io, flags));
+
+  const edge = program.command('edge').description('the HAProxy in front of all projects of this host');
+  const edgeCommand = (name: string, text: string): Command => edge.command(name).description(text).option('--json', 'print JSON');
+  edgeCommand('status', 'whether it runs, its routes, servers and certificates')
+    .addHelpText('after', example('edge status'))
+    .action(async (flags) => (await import('./commands/edge.ts')).edgeStatusCommand(io, flags));
+  edgeCommand('start', 'start the edge; deploy does it by itself')
+    .option('--http-port <port>', 'port for HTTP', port)
+    .option('--https-port <port>', 'port for HTTPS', port)
+    .option('--image <image>', 'image of HAProxy 3.2 to run instead of haproxy:3.2-alpine')
+    .addHelpText('after', example('edge start', 'edge start --http-port 8080 --https-port 8443'))
+    .action(async (flags) => (await import('./commands/edge.ts')).edgeStartCommand(io, flags));
+  edgeCommand('upgrade', 'put a new container in the place of the running one without losing a request')
+    .option('--image <image>', 'image of the new one; default the present one, pulled anew')
+    .option('--dry-run', 'say what would be done and touch nothing')
+    .addHelpText('after', example('edge upgrade', 'edge upgrade --image haproxy:3.2.7-alpine'))
+    .action(async (flags) => (await import('./commands/edge.ts')).edgeUpgradeCommand(io, flags));
+  edgeCommand('stop', 'stop the edge; every route is down until it is started again')
+    .option('-y, --yes', 'do not ask')
+    .option('--dry-run', 'say what would be done and touch nothing')
+    .addHelpText('after', example('edge stop --yes'))
+    .action(async (flags) => (await import('./commands/edge.ts')).edgeStopCommand(io, flags));
+  edgeCommand('certificates', 'the certificates of all hosts; issues and renews what is due')
+    .option('--dry-run', 'only say what is due')
+    .addHelpText('after', example('edge certificates', 'edge certificates --dry-run'))
+    .action(async (flags) => (await import('./commands/edge.ts')).edgeCertificatesCommand(io, flags));
+
+  program
+    .command('agent')
+    .description('follow containers that are recreated by hand and keep certificates valid; runs until it is stopped')
+    .option('--json', 'print events as JSON lines')
+    .addHelpText('after', example('agent'))
+    .action(async (flags) => (await import('./commands/agent.ts')).agentCommand(io, flags));
+
+  for (const command of allCommands(program)) command.exitOverride().configureOutput({ writeOut: io.stdout, writeErr: io.stderr }).showHelpAfterError('(--help says more)');
+  return program;
+}
+
+export const allCommands = (command: Command): Command[] => command.commands.flatMap((inner) => [inner as Command, ...allCommands(inner as Command)]);
+
+function choice(...allowed: string[]): (value: string) => string {
+  return (value) => {
+    if (!allowed.includes(value)) throw new InvalidArgumentError(`choose one of ${allowed.join(', ')}.`);
+    return value;
+  };
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const { version } = JSON.parse(text) as { version?: string };
+  if (!version) throw new Failure('COMMAND_FAILED', 'package.json has no version');
+  return version;
+}

@@ -1,0 +1,63 @@
+import { styleText } from 'node:util';
+import { formatMs } from '../../kit/duration.ts';
+import type { ProgressEvent, Report } from '../../kit/events.ts';
+import type { Io } from '../io.ts';
+
+/** One renderer per kind of reader; all get the same events. Progress goes to stderr, so that stdout holds only the result. */
+export function renderer(io: Io, kind: 'tty' | 'plain' | 'json'): Report {
+  if (kind === 'json') return (event) => io.stderr(`${JSON.stringify(event)}\n`);
+  return kind === 'tty' ? terminal(io) : (event) => io.stderr(plainLine(event));
+}
+
+function plainLine(event: ProgressEvent): string {
+  switch (event.kind) {
+    case 'step-start':
+      return `… ${event.text}\n`;
+    case 'step-done':
+      return `✓ ${formatMs(event.ms)}${event.text ? `  ${event.text}` : ''}\n`;
+    case 'step-failed':
+      return `✗ ${formatMs(event.ms)}  ${event.text}\n`;
+    case 'note':
+      return `${event.text}\n`;
+    case 'warning':
+      return `warning: ${event.text}\n`;
+    case 'output':
+      return `  ${event.source} | ${event.text}\n`;
+    default:
+      return event satisfies never;
+  }
+}
+
+/** A step's line is shown while it runs and replaced by its outcome. */
+function terminal(io: Io): Report {
+  let open: string | undefined;
+  const close = (): void => {
+    if (open !== undefined) io.stderr('\n');
+    open = undefined;
+  };
+  return (event) => {
+    switch (event.kind) {
+      case 'step-start':
+        close();
+        open = event.text;
+        io.stderr(`${styleText('yellow', '…')} ${event.text}`);
+        return;
+      case 'step-done':
+      case 'step-failed': {
+        const mark = event.kind === 'step-done' ? styleText('green', '✓') : styleText('red', '✗');
+        const tail = `${styleText('dim', formatMs(event.ms))}${event.text ? `  ${styleText('dim', event.text)}` : ''}`;
+        io.stderr(open === undefined ? `${mark} ${tail}\n` : `\r\x1b[2K${mark} ${open}  ${tail}\n`);
+        open = undefined;
+        return;
+      }
+      case 'note':
+      case 'warning':
+      case 'output':
+        close();
+        io.stderr(event.kind === 'warning' ? `${styleText('yellow', 'warning:')} ${event.text}\n` : plainLine(event));
+        return;
+      default:
+        event satisfies never;
+    }
+  };
+}

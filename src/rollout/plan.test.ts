@@ -1,0 +1,205 @@
+import { describe, expect, test } from 'vitest';
+import { container, edgeSpec, observed, project, service, updateConfig } from './fixtures.ts';
+import { planRelease } from './plan.ts';
+import { printPlan } from './print.ts';
+import { withWantedBackends } from './routes.ts';
+import type { Project } from '../project/model.ts';
+import type { ObservedContainer } from './model.ts';
+
+const defaults = { kind: 'deploy' as const, only: [], force: false, reusable: {} };
+const edgeOf = (of: Project) => withWantedBackends({ network: { name: 'edge_shop', subnet: '10.214.0.0/24' }, nextAddress: 5, backends: {} }, of);
+const withEdge = (of: Project, containers: ObservedContainer[]) => {
+  const world = observed(containers);
+  return { ...world, edge: { ...world.edge, project: edgeOf(of) } };
+};
+const steps = (text: string): string[] => text.split('\n').filter((line) => /^ +\d+ {2}/.test(line)).map((line) => line.replace(/^ +\d+ {2}/, '').replace(/ {2}\(.*\)$/, ''));
+
+describe('the plan of a release', () => {
+  test('a routed service with two replicas, its job and a worker', () => {
+    const stack = project(
+      service('api', { replicas: 2, edge: [edgeSpec()], dependsOn: { migrate: { condition: 'service_completed_successfully', required: true, restart: false } } }),
+      service('migrate', { release: { timeoutMs: 300_000 } }),
+      service('worker'),
+      service('redis', { configHash: 'redis-old', mounts: [{ type: 'volume', source: 'redis', target: '/data', readOnly: false }] }),
+    );
+    const plan = planRelease(stack, withEdge(stack, [container('api', 1), container('api', 2), container('worker', 1), container('redis', 1)]), defaults);
+    expect(printPlan(plan)).toMatchInlineSnapshot(`
+      "Release 5 of shop
+
+        api      replace      configuration changed  [start-first: its requests move once the new containers are ready]
+        redis    keep         unchanged
+        worker   replace      configuration changed  [stop-first: a worker: nothing says that two versions may work side by side (update_config.order: start-first would)]
+        migrate  job          runs once before the release
+
+         1  create 1 migrate  (a fresh container of the job, in the new image)
+         2  run migrate to its end  (once, in the new image, at most 5 min 00 s; if it fails nothing is touched)
+         3  prepare the edge  (the containers that serve now are behind the edge)
+         4  create 2 api, 1 worker  (beside the old ones, by Compose itself)
+         5  start 1 new api  (without traffic yet)
+         6  wait until 1 new api is ready  (Docker health and the edge’s own check)
+         7  start 1 new api  (without traffic yet)
+         8  wait until 1 new api is ready  (Docker health and the edge’s own check)
+         9  stop 1 old worker  (a worker: nothing says that two versions may work side by side (update_config.order: start-first would))
+        10  start 1 new worker  (in the new release)
+        11  wait until 1 new worker is ready  (Docker health)
+        12  route api: to 2 new, drain 2 old  (all at once: requests go to api of this release)
+        13  watch for 5.0 s  (errors, latency and restarts of new against old for 5.0 s; a breach switches back)
+        14  commit  (from here on there is no way back but a rollback)
+        15  stop 2 old api  (nothing is in flight there; kept stopped for an instant rollback)
+        16  route api: to 2 new  (the edge forgets the old containers)
+        17  record the release  (the release, its images by digest, and what may be cleaned up)
+      "
+    `);
+  });
+
+  test('nothing to do is said', () => {
+    const stack = project(service('api', { configHash: 'api-old', edge: [edgeSpec()] }));
+    const plan = planRelease(stack, withEdge(stack, [container('api', 1)]), defaults);
+    expect(plan.steps).toEqual([]);
+    expect(printPlan(plan)).toContain('Nothing to do');
+  });
+
+  test('a first start makes what the job needs, runs the job, then the rest', () => {
+    const stack = project(
+      service('api', { edge: [edgeSpec()], dependsOn: { migrate: { condition: 'service_completed_successfully', required: true, restart: false } } }),
+      service('migrate', { release: { timeoutMs: 1000 }, dependsOn: { db: { condition: 'service_healthy', required: true, restart: false } } }),
+      service('db'),
+    );
+    const plan = planRelease(stack, observed([], { releases: [] }), defaults);
+    expect(steps(printPlan(plan))).toMatchInlineSnapshot(`
+      [
+        "create 1 db",
+        "start 1 new db",
+        "wait until 1 new db is ready",
+        "create 1 migrate",
+        "run migrate to its end",
+        "prepare the edge",
+        "create 1 api",
+        "start 1 new api",
+        "wait until 1 new api is ready",
+        "route api: to 1 new",
+        "commit",
+        "record the release",
+      ]
+    `);
+  });
+
+  test('a single writer is stopped first and its requests are held', () => {
+    const stack = project(service('web', { edge: [edgeSpec()], mounts: [{ type: 'volume', source: 'data', target: '/data', readOnly: false }] }));
+    expect(steps(printPlan(planRelease(stack, withEdge(stack, [container('web', 1)]), defaults)))).toMatchInlineSnapshot(`
+      [
+        "prepare the edge",
+        "create 1 web",
+        "route web: hold requests, drain 1 old",
+        "drain 1 old web",
+        "stop 1 old web",
+        "start 1 new web",
+        "wait until 1 new web is ready",
+        "route web: to 1 new",
+        "watch for 5.0 s",
+        "commit",
+        "record the release",
+      ]
+    `);
+  });
+
+  test('parallelism and delay', () => {
+    const stack = project(service('api', { replicas: 3, edge: [edgeSpec()], update: updateConfig({ parallelism: 2, delayMs: 3000, monitorMs: 0 }) }));
+    expect(steps(printPlan(planRelease(stack, withEdge(stack, [1, 2, 3].map((number) => container('api', number))), defaults)))).toMatchInlineSnapshot(`
+      [
+        "prepare the edge",
+        "create 3 api",
+        "start 2 new api",
+        "wait until 2 new api are ready",
+        "wait 3.0 s",
+        "start 1 new api",
+        "wait until 1 new api is ready",
+        "route api: to 3 new, drain 3 old",
+        "drain the old containers",
+        "commit",
+        "stop 3 old api",
+        "route api: to 3 new",
+        "record the release",
+      ]
+    `);
+  });
+
+  test('a container_name is freed before Compose makes its successor', () => {
+    const stack = project(service('worker', { containerName: 'the-worker' }));
+    expect(steps(printPlan(planRelease(stack, observed([container('worker', 1)]), defaults)))).toMatchInlineSnapshot(`
+      [
+        "stop 1 old worker",
+        "remove 1 old worker",
+        "create 1 worker",
+        "start 1 new worker",
+        "wait until 1 new worker is ready",
+        "watch for 5.0 s",
+        "commit",
+        "record the release",
+      ]
+    `);
+  });
+
+  test('more replicas join, fewer leave, nothing else is touched', () => {
+    const up = project(service('api', { replicas: 2, configHash: 'api-old', edge: [edgeSpec()] }));
+    expect(steps(printPlan(planRelease(up, withEdge(up, [container('api', 1)]), defaults)))).toMatchInlineSnapshot(`
+      [
+        "prepare the edge",
+        "create 1 api",
+        "start 1 new api",
+        "wait until 1 new api is ready",
+        "route api: to 1 old and 1 new",
+        "commit",
+        "record the release",
+      ]
+    `);
+    const down = project(service('api', { replicas: 1, configHash: 'api-old', edge: [edgeSpec()] }));
+    expect(steps(printPlan(planRelease(down, withEdge(down, [container('api', 1), container('api', 2)]), defaults)))).toMatchInlineSnapshot(`
+      [
+        "prepare the edge",
+        "route api: to 1 old, drain 1 old",
+        "drain the old containers",
+        "commit",
+        "stop 1 old api",
+        "route api: to 1 old",
+        "record the release",
+      ]
+    `);
+  });
+
+  test('a published port is taken over from the container that is replaced', () => {
+    const stack = project(service('api', { edge: [edgeSpec()] }));
+    const world = observed([container('api', 1, { hostPorts: [80] })], {
+      publishers: [{ port: 80, container: 'api-1', name: 'shop-api-1', project: 'shop', service: 'api' }],
+      temporaryPorts: { 80: 17_000 },
+    });
+    expect(steps(printPlan(planRelease(stack, world, defaults)))).toMatchInlineSnapshot(`
+      [
+        "prepare the edge",
+        "take over port 80",
+        "create 1 api",
+        "start 1 new api",
+        "wait until 1 new api is ready",
+        "route api: to 1 new, drain 1 old",
+        "watch for 5.0 s",
+        "commit",
+        "stop 1 old api",
+        "route api: to 1 new",
+        "bind port 80",
+        "record the release",
+      ]
+    `);
+    const blocked = planRelease(stack, { ...world, redirect: { can: false, why: 'redirects of ports need root' } }, defaults);
+    expect(blocked.losses.join()).toContain('redirects of ports need root');
+  });
+
+  test('the reasons for a change', () => {
+    const stack = project(service('api', { contentHash: 'b', contentFiles: ['/srv/shop/nginx.conf'], configHash: 'api-old' }));
+    const release = { number: 4, at: '', by: '', kind: 'deploy' as const, services: { api: { image: 'api:2', imageId: '', configHash: 'api-old', contentHash: 'a', replicas: 1, containers: ['api-1'] } } };
+    const why = (world: ReturnType<typeof observed>) => planRelease(stack, world, defaults).services[0]?.why;
+    expect(why(observed([container('api', 1)], { releases: [release] }))).toBe('content changed of /srv/shop/nginx.conf');
+    expect(why(observed([container('api', 1)], { contentChangedMs: { api: 2000 } }))).toBe('content changed of /srv/shop/nginx.conf');
+    expect(why(observed([container('api', 1, { imageId: 'sha256:0123456789abcdef' })]))).toBe('image changed: 0123456789ab → api');
+    expect(why(observed([container('api', 1, { configHash: 'other' })]))).toBe('configuration changed');
+  });
+});
