@@ -6,9 +6,9 @@ import { Failure } from '../kit/errors.ts';
 import { waitFor } from '../kit/wait.ts';
 import { edgeFolder, edgeName } from '../state/folder.ts';
 import { folderOwner } from './files.ts';
-import { servingGeneration } from './observe.ts';
+import { serves, servingGeneration } from './observe.ts';
 import { INSIDE } from './render.ts';
-import { adminSocket, ask, runFolder } from './socket.ts';
+import { runFolder } from './socket.ts';
 
 export interface EdgeContainer {
   id: string;
@@ -33,7 +33,14 @@ export async function listEdgeContainers(docker: Docker, folder: string): Promis
 }
 
 /** What the Engine API is given. Takes over the listening sockets of another generation when there is one. */
-export function containerSpec(options: { folder: string; image: string; generation: number; predecessor?: number; owner: number; args?: string[] }): object {
+export function containerSpec(options: {
+  folder: string;
+  image: string;
+  generation: number;
+  predecessor?: number;
+  owner: number;
+  args?: string[];
+}): object {
   const run = `${INSIDE}/run/${options.generation}`;
   const foreign = options.owner !== 0;
   return {
@@ -110,23 +117,15 @@ export async function startGeneration(
 
 /** True once the worker answers; false when the container ended or time ran out. */
 async function waitUntilServing(docker: Docker, folder: string, generation: number, id: string): Promise<boolean> {
-  const serves = await waitFor(
+  const up = await waitFor(
     async () => {
-      if (await answers(folder, generation)) return true;
+      if (await serves(folder, generation)) return true;
       const info = await docker.findContainer(id);
       return info && info.RestartCount === 0 && (info.State.Running || info.State.Status === 'created') ? undefined : false;
     },
     { everyMs: 25, timeoutMs: 15_000 },
   );
-  return serves === true;
-}
-
-async function answers(folder: string, generation: number): Promise<boolean> {
-  try {
-    return (await ask(adminSocket(folder, generation), 'show version', { timeoutMs: 2000 })).trim() !== '';
-  } catch {
-    return false;
-  }
+  return up === true;
 }
 
 async function startFailure(docker: Docker, name: string): Promise<Failure> {
@@ -143,11 +142,19 @@ async function startFailure(docker: Docker, name: string): Promise<Failure> {
   return new Failure('EDGE_FAILED', 'HAProxy did not start', { where: name, details });
 }
 
-/** Asks HAProxy whether it would take a file of the config folder: in the running edge, else in a container for that moment. */
-export async function checkConfig(docker: Docker, folder: string, image: string, file: string): Promise<{ good: boolean; lines: string[] }> {
+/** Asks HAProxy whether it would take a file of the config folder: in the running edge, else (or with `fresh`) in a container of the image. */
+export async function checkConfig(
+  docker: Docker,
+  folder: string,
+  image: string,
+  file: string,
+  { fresh = false }: { fresh?: boolean } = {},
+): Promise<{ good: boolean; lines: string[] }> {
   const args = ['-c', '-f', `${INSIDE}/config/${file}`];
-  const generation = await servingGeneration(folder);
-  const running = (await listEdgeContainers(docker, folder)).find((container) => container.state === 'running' && container.generation === generation);
+  const generation = fresh ? undefined : await servingGeneration(folder);
+  const running = (await listEdgeContainers(docker, folder)).find(
+    (container) => container.state === 'running' && container.generation === generation,
+  );
   const result = running ? await docker.exec(running.id, ['haproxy', ...args]) : await runOnce(docker, folder, image, args);
   const lines = result.output.split('\n').filter((line) => line.trim() !== '');
   return { good: result.code === 0, lines };

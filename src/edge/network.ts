@@ -55,7 +55,9 @@ function subnetOf(network: NetworkInfo, edge: string): string {
 
 /** Networks that this host itself is part of or has a route to. */
 function hostRanges(): string[] {
-  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses?.flatMap(({ cidr, family }) => (cidr && family === 'IPv4' ? [cidr] : [])) ?? []);
+  const own = Object.values(networkInterfaces()).flatMap(
+    (addresses) => addresses?.flatMap(({ cidr, family }) => (cidr && family === 'IPv4' ? [cidr] : [])) ?? [],
+  );
   try {
     return [...own, ...parseRoutes(readFileSync('/proc/net/route', 'utf8'))];
   } catch {

@@ -27,7 +27,11 @@ const ADMIN_DRAIN = 0x08 | 0x10;
 /** Reads the answer of `show servers state`: a version, a head line beginning with "#", then one line a server. */
 export function parseServersState(text: string): ObservedServer[] {
   const rows = text.split('\n').filter((line) => line.trim() !== '');
-  const head = rows.find((line) => line.startsWith('# '))?.slice(2).split(' ') ?? [];
+  const head =
+    rows
+      .find((line) => line.startsWith('# '))
+      ?.slice(2)
+      .split(' ') ?? [];
   const column = (name: string): number => head.indexOf(name);
   return rows.flatMap((line) => {
     const fields = line.split(' ');
@@ -103,19 +107,18 @@ export async function knownGenerations(folder: string): Promise<number[]> {
   return names.flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : [])).sort((a, b) => b - a);
 }
 
-/** The newest generation whose worker answers: the one that takes new connections. */
+/** The newest generation that takes new connections. */
 export async function servingGeneration(folder: string): Promise<number | undefined> {
-  for (const generation of await knownGenerations(folder)) {
-    if (await answers(adminSocket(folder, generation), 'show version')) return generation;
-  }
+  for (const generation of await knownGenerations(folder)) if (await serves(folder, generation)) return generation;
   return undefined;
 }
 
-async function answers(socket: string, line: string): Promise<string | undefined> {
+/** A worker that only finishes its streams still answers, and says so. */
+export async function serves(folder: string, generation: number): Promise<boolean> {
   try {
-    return (await ask(socket, line, { timeoutMs: 3000 })) || undefined;
+    return /^Stopping: 0$/m.test(await ask(adminSocket(folder, generation), 'show info', { timeoutMs: 3000 }));
   } catch {
-    return undefined;
+    return false;
   }
 }
 
@@ -161,9 +164,9 @@ export function sumStats(processes: StatRow[][], backends?: string[]): ServerSta
   const number = (row: StatRow, field: string): number => Number(row[field] || 0);
   processes.forEach((rows, index) => {
     for (const row of rows) {
-      const backend = row['pxname'] ?? '';
-      const server = row['svname'] ?? '';
-      if (row['type'] !== '2' || server === HOLD_SERVER || (backends && !backends.includes(backend))) continue;
+      const backend = row.pxname ?? '';
+      const server = row.svname ?? '';
+      if (row.type !== '2' || server === HOLD_SERVER || (backends && !backends.includes(backend))) continue;
       const key = `${backend}/${server}`;
       const known = sum.get(key);
       if (known) {
@@ -176,7 +179,7 @@ export function sumStats(processes: StatRow[][], backends?: string[]): ServerSta
         sum.set(key, {
           backend,
           server,
-          status: row['status'] ?? '',
+          status: row.status ?? '',
           ...checkOf(row),
           sessions: number(row, 'scur'),
           requests: number(row, 'stot'),
@@ -193,15 +196,40 @@ export function sumStats(processes: StatRow[][], backends?: string[]): ServerSta
 
 function checkOf(row: StatRow): { checkPassed: boolean; checkText: string } {
   // "* L4OK" means that the next check is under way.
-  const status = (row['check_status'] ?? '').replace(/^\* /, '');
+  const status = (row.check_status ?? '').replace(/^\* /, '');
   const passed = /^L[467]OKC?$/.test(status);
   if (status === '' || status === 'INI') return { checkPassed: false, checkText: 'not checked yet' };
-  const code = row['check_code'] ? `/${row['check_code']}` : '';
-  if (passed) return { checkPassed: true, checkText: `${status}${code} in ${row['check_duration'] || 0} ms` };
-  return { checkPassed: false, checkText: `${status}${code}: ${row['last_chk'] || row['check_desc'] || 'no answer'}` };
+  const code = row.check_code ? `/${row.check_code}` : '';
+  if (passed) return { checkPassed: true, checkText: `${status}${code} in ${row.check_duration || 0} ms` };
+  return { checkPassed: false, checkText: `${status}${code}: ${row.last_chk || row.check_desc || 'no answer'}` };
 }
 
 export async function readStats(folder: string, backends?: string[]): Promise<ServerStats[]> {
   const answersOf = await askAll(folder, 'show stat -1 4 -1');
   return sumStats(answersOf.map(parseStat), backends);
+}
+
+/** Tells the sessions of `show sess all` apart: those without an answer yet, and those whose answer has begun. */
+export function parseSessions(text: string): { waiting: number; answering: number } {
+  const count = { waiting: 0, answering: 0 };
+  for (const block of text.split(/^(?=0x[0-9a-f]+: )/m)) {
+    if (!block.startsWith('0x')) continue;
+    const status = /^\s+txn=.* status=(-?\d+)/m.exec(block)?.[1];
+    if (status !== undefined && Number(status) < 100) count.waiting += 1;
+    else count.answering += 1;
+  }
+  return count;
+}
+
+export async function countInFlight(folder: string, servers: string[]): Promise<{ waiting: number; answering: number }> {
+  const busy = (await readStats(folder)).filter(({ server, sessions }) => servers.includes(server) && sessions > 0);
+  const total = { waiting: 0, answering: 0 };
+  for (const { backend, server } of busy) {
+    for (const text of await askAll(folder, `show sess all server ${backend}/${server}`)) {
+      const count = parseSessions(text);
+      total.waiting += count.waiting;
+      total.answering += count.answering;
+    }
+  }
+  return total;
 }

@@ -27,10 +27,18 @@ export interface EdgePlan {
 export function planEdge(wanted: { state: EdgeState; rendered: RenderedEdge }, observed: ObservedEdge): EdgePlan {
   const { rendered } = wanted;
   if (observed.structure !== rendered.structure) {
-    const why = observed.structure === undefined ? 'the running process does not say what it was started with' : 'a route, port or setting is new or gone';
+    const why =
+      observed.structure === undefined
+        ? 'the running process does not say what it was started with'
+        : 'a route, port or setting is new or gone';
     return { before: [], states: [], after: [{ kind: 'reload', why }] };
   }
-  const parts = allBackends(wanted.state).map(({ backend }) => planBackend(backend, observed.servers.filter((server) => server.backend === backend.name)));
+  const parts = allBackends(wanted.state).map(({ backend }) =>
+    planBackend(
+      backend,
+      observed.servers.filter((server) => server.backend === backend.name),
+    ),
+  );
   const of = (pick: (part: BackendPart) => EdgeStep[]): EdgeStep[] => parts.flatMap(pick);
   return {
     before: [...of((part) => part.add), ...of((part) => part.await)],
@@ -66,14 +74,17 @@ function planBackend(backend: EdgeBackend, observed: ObservedServer[]): BackendP
     if (seen.address !== server.address || seen.port !== server.port) {
       add.push({ kind: 'move', backend: name, server, from: socketAddress(seen) });
     }
-    if (seen.state !== server.state) (server.state === 'ready' ? ready : drain).push({ kind: server.state, backend: name, server: server.name });
+    if (seen.state !== server.state)
+      (server.state === 'ready' ? ready : drain).push({ kind: server.state, backend: name, server: server.name });
   }
   const remove = observed
     .filter((server) => server.name !== HOLD_SERVER && !wanted.has(server.name))
     .map((server): EdgeStep => ({ kind: 'remove', backend: name, server: server.name }));
   const held = known.get(HOLD_SERVER)?.state === 'ready';
   const staying = backend.servers.filter((server) => server.state === 'ready' && known.get(server.name)?.state === 'ready');
-  const leaving = observed.some((server) => server.state === 'ready' && server.name !== HOLD_SERVER && !staying.some(({ name: kept }) => kept === server.name));
+  const leaving = observed.some(
+    (server) => server.state === 'ready' && server.name !== HOLD_SERVER && !staying.some(({ name: kept }) => kept === server.name),
+  );
   const coming = add.flatMap((step) => (step.kind === 'add' && step.server.state === 'ready' ? [step.server.name] : []));
   // Nobody is left to serve between the drain and the first check of the new ones, unless that check is waited for.
   const gap = leaving && staying.length === 0 && ready.length === 0 && coming.length > 0 && !backend.hold;

@@ -23,7 +23,9 @@ export function listeners(): { port: number; inode: string }[] {
 
 /** Who holds a port, in words: the container that publishes it, else the process. */
 export function describeHolder(port: number, inodes: string[], containers: ContainerSummary[]): string {
-  const publisher = containers.find((container) => container.Ports?.some((binding) => binding.PublicPort === port && binding.Type === 'tcp'));
+  const publisher = containers.find((container) =>
+    container.Ports?.some((binding) => binding.PublicPort === port && binding.Type === 'tcp'),
+  );
   if (publisher) return `container ${publisher.Names[0]?.replace(/^\//, '') ?? publisher.Id.slice(0, 12)}`;
   const pid = processWith(inodes);
   if (pid === undefined) return 'a process that cannot be seen from here';

@@ -1,12 +1,17 @@
 import { createHash } from 'node:crypto';
 import type { EdgeBackend, EdgeServer, EdgeState } from './model.ts';
-import { allBackends, compare, httpRoutes, isTcp, listenPort, tcpRoutes, wantedPorts } from './state.ts';
+import { allBackends, compare, httpRoutes, isTcp, listenPorts, tcpRoutes, wantedPorts } from './state.ts';
 import { trimPath } from './verify.ts';
 
 /** Where the edge folder of the state lies inside the edge's container. */
 export const INSIDE = '/edge';
 
-export const MAPS = { routes: `${INSIDE}/config/routes.map`, redirects: `${INSIDE}/config/redirects.map`, challenges: `${INSIDE}/config/challenges.map` };
+export const MAPS = {
+  routes: `${INSIDE}/config/routes.map`,
+  redirects: `${INSIDE}/config/redirects.map`,
+  challenges: `${INSIDE}/config/challenges.map`,
+};
+export const DEFAULT_CERTIFICATE = `${INSIDE}/config/default.pem`;
 export const CERTIFICATE_LIST = `${INSIDE}/config/certificates.list`;
 
 /** Answers nothing: a request that is held is tried here, refused, and tried again a second later. */
@@ -88,14 +93,19 @@ const defaults = (): string[] => [
   '  retries 3',
   '  option redispatch 1',
   '  retry-on conn-failure empty-response',
-  ...Object.entries({ 502: 'the service gave no proper answer', 503: 'the service is not available just now', 504: 'the service took too long' }).map(
-    ([status, text]) => `  http-error status ${status} content-type text/plain string "${text}\\n"${status === '503' ? ' hdr Retry-After 2' : ''}`,
+  ...Object.entries({
+    502: 'the service gave no proper answer',
+    503: 'the service is not available just now',
+    504: 'the service took too long',
+  }).map(
+    ([status, text]) =>
+      `  http-error status ${status} content-type text/plain string "${text}\\n"${status === '503' ? ' hdr Retry-After 2' : ''}`,
   ),
   '',
 ];
 
-function binds(port: number, host: EdgeHost, options = ''): string[] {
-  const addresses = host.ipv6 ? [`0.0.0.0:${port}`, `[::]:${port} v6only`] : [`0.0.0.0:${port}`];
+function binds(ports: number[], host: EdgeHost, options = ''): string[] {
+  const addresses = ports.flatMap((port) => (host.ipv6 ? [`0.0.0.0:${port}`, `[::]:${port} v6only`] : [`0.0.0.0:${port}`]));
   return addresses.map((address) => `  bind ${address}${options}`);
 }
 
@@ -105,10 +115,10 @@ function web(state: EdgeState, host: EdgeHost): string[] {
   const lookups = ['%[var(txn.host)]', '%[var(txn.host),regsub(^[^.]+,*)]', '*'];
   return [
     'frontend web',
-    ...binds(listenPort(state.settings, ports.http), host),
+    ...binds(listenPorts(state.settings, ports.http), host),
     ...(ports.https === undefined
       ? []
-      : binds(listenPort(state.settings, ports.https), host, ` ssl crt-list ${CERTIFICATE_LIST} alpn h2,http/1.1`)),
+      : binds(listenPorts(state.settings, ports.https), host, ` ssl crt-list ${CERTIFICATE_LIST} alpn h2,http/1.1`)),
     // Only what changes nothing may be sent twice; a refused connection is tried again for every method.
     '  http-request disable-l7-retry unless METH_GET',
     '  http-request set-var(txn.host) req.hdr(host),host_only,lower',
@@ -152,7 +162,7 @@ const tcpFrontends = (state: EdgeState, backend: EdgeBackend, host: EdgeHost): s
     '  mode tcp',
     '  option tcplog',
     `  timeout client ${backend.timeouts.tunnelMs}ms`,
-    ...binds(listenPort(state.settings, listen), host),
+    ...binds(listenPorts(state.settings, listen), host),
     `  default_backend ${backend.name}`,
     '',
   ]);
@@ -214,12 +224,16 @@ function httpOptions(backend: EdgeBackend): string[] {
         ]
       : []),
     ...(backend.maxBodyBytes > 0
-      ? [`  http-request deny deny_status 413 content-type text/plain string "the request is too large\\n" if { req.hdr_val(content-length) gt ${backend.maxBodyBytes} }`]
+      ? [
+          `  http-request deny deny_status 413 content-type text/plain string "the request is too large\\n" if { req.hdr_val(content-length) gt ${backend.maxBodyBytes} }`,
+        ]
       : []),
     ...(backend.securityHeaders
       ? [
           '  http-response set-header Strict-Transport-Security "max-age=31536000" if { ssl_fc } { var(txn.route) -m sub |tls } !{ res.hdr(strict-transport-security) -m found }',
-          ...secured.map(([name, value]) => `  http-response set-header ${name} ${value} unless { res.hdr(${name.toLowerCase()}) -m found }`),
+          ...secured.map(
+            ([name, value]) => `  http-response set-header ${name} ${value} unless { res.hdr(${name.toLowerCase()}) -m found }`,
+          ),
         ]
       : []),
     // Event streams are not in the list: nothing may wait in a compressor's buffer.
@@ -241,13 +255,16 @@ function renderMaps(state: EdgeState): RenderedEdge['maps'] {
   const routes: EdgeMap = {};
   const redirects: EdgeMap = {};
   const { httpPort, httpsPort } = state.settings;
+  // Without a certificate that works, a redirect would lead visitors into a warning of their browser.
+  const secure = new Set(state.secureHosts ?? []);
   for (const { backend } of allBackends(state)) {
     for (const route of httpRoutes(backend)) {
       const tls = route.tls !== 'none';
-      const flags = `${tls ? '|tls' : ''}${tls && route.redirectToHttps ? '|secure' : ''}`;
+      const ready = tls && secure.has(route.host ?? '*');
+      const flags = `${tls ? '|tls' : ''}${ready && route.redirectToHttps ? '|secure' : ''}`;
       routes[`${route.host ?? '*'}${trimPath(route.path)}/`] = `${backend.name}${flags}`;
-      const port = tls ? (httpsPort === 443 ? '' : `:${httpsPort}`) : httpPort === 80 ? '' : `:${httpPort}`;
-      for (const from of route.redirectFrom) redirects[from] = `${tls ? 'https' : 'http'}://${route.host}${port}`;
+      const port = ready ? (httpsPort === 443 ? '' : `:${httpsPort}`) : httpPort === 80 ? '' : `:${httpPort}`;
+      for (const from of route.redirectFrom) redirects[from] = `${ready ? 'https' : 'http'}://${route.host}${port}`;
     }
   }
   return { routes, redirects };

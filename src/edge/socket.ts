@@ -50,7 +50,8 @@ function converse(path: string, line: string, master: boolean, timeoutMs: number
 }
 
 /** Nobody listens there: no such file, or one that a dead process left. */
-export const isSilent = (error: unknown): boolean => ['ENOENT', 'ECONNREFUSED', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+export const isSilent = (error: unknown): boolean =>
+  ['ENOENT', 'ECONNREFUSED', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
 
 /** HAProxy reads a command line into one 16 kB buffer. */
 export const LONGEST_LINE = 12_000;

@@ -64,9 +64,11 @@ export function withProject(state: EdgeState, name: string, change: (project: Ed
   return project ? { ...state, projects: { ...state.projects, [name]: change(project) } } : state;
 }
 
-/** The port that HAProxy listens on for a public one: another one while the public port is being taken over. */
-export function listenPort(settings: EdgeSettings, port: number): number {
-  return settings.takeovers.find((takeover) => takeover.port === port)?.temporary ?? port;
+/** The ports that HAProxy listens on for a public one: another one while the public port is being taken over, and both while it changes hands. */
+export function listenPorts(settings: EdgeSettings, port: number): number[] {
+  const takeover = settings.takeovers.find((entry) => entry.port === port);
+  if (!takeover) return [port];
+  return takeover.freed ? [port, takeover.temporary] : [takeover.temporary];
 }
 
 /** The edge's ports by what they are for, public numbers. TLS is listened for as soon as one route wants it. */

@@ -68,8 +68,14 @@ function claimsOf(backend: EdgeBackend): Claim[] {
   return backend.routes.flatMap((route): Claim[] => {
     if (route.kind === 'tcp') return [{ key: `port ${route.listen}`, text: `port ${route.listen}`, code: 'PORT_IN_USE' }];
     const path = trimPath(route.path);
-    const host: Claim = { key: `route ${route.host ?? '*'}${path}`, text: `${route.host ?? 'every host'}${path || '/'}`, code: 'HOST_CLAIMED' };
-    const from = route.redirectFrom.map((name): Claim => ({ key: `from ${name}`, text: `the redirect from ${name}`, code: 'HOST_CLAIMED' }));
+    const host: Claim = {
+      key: `route ${route.host ?? '*'}${path}`,
+      text: `${route.host ?? 'every host'}${path || '/'}`,
+      code: 'HOST_CLAIMED',
+    };
+    const from = route.redirectFrom.map(
+      (name): Claim => ({ key: `from ${name}`, text: `the redirect from ${name}`, code: 'HOST_CLAIMED' }),
+    );
     return [host, ...from];
   });
 }
@@ -93,8 +99,14 @@ function textProblems(backend: EdgeBackend): string[] {
     ...httpRoutes(backend).flatMap((route): [boolean, string][] => [
       [route.host === undefined || HOST.test(route.host), `host ${JSON.stringify(route.host)}`],
       [PATH.test(route.path), `path ${JSON.stringify(route.path)}`],
-      [route.redirectFrom.length === 0 || (route.host !== undefined && !route.host.startsWith('*')), 'redirectFrom without a host to lead to'],
-      ...route.redirectFrom.map((host): [boolean, string] => [HOST.test(host) && !host.startsWith('*'), `redirectFrom ${JSON.stringify(host)}`]),
+      [
+        route.redirectFrom.length === 0 || (route.host !== undefined && !route.host.startsWith('*')),
+        'redirectFrom without a host to lead to',
+      ],
+      ...route.redirectFrom.map((host): [boolean, string] => [
+        HOST.test(host) && !host.startsWith('*'),
+        `redirectFrom ${JSON.stringify(host)}`,
+      ]),
     ]),
   ];
   return checks.flatMap(([good, text]) => (good ? [] : [`${text} of ${backend.service} cannot be used`]));
