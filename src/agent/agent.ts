@@ -97,13 +97,21 @@ function createLook(options: AgentOptions) {
   };
 }
 
-async function keepCertificates({ stateFolder, edge, report, signal, everyMs }: AgentOptions): Promise<void> {
+async function keepCertificates({ stateFolder, edge, report: tell, signal, everyMs }: AgentOptions): Promise<void> {
+  let before = new Set<string>();
   while (!signal.aborted) {
+    // What was wrong a minute ago and still is has been said.
+    const said = new Set<string>();
+    const report: Report = (event) => {
+      if (event.kind === 'warning') said.add(event.text);
+      if (event.kind !== 'warning' || !before.has(event.text)) tell(event);
+    };
     try {
       await obtainCertificates(edge, await edge.read(), { stateFolder, report, signal });
     } catch (error) {
       if (!signal.aborted) report({ kind: 'warning', text: describe(error) });
     }
+    before = said;
     await pause(everyMs?.certificates ?? CERTIFICATES_EVERY_MS, signal);
   }
 }

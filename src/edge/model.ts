@@ -6,6 +6,8 @@ export interface EdgeState {
   version: 1;
   settings: EdgeSettings;
   projects: Record<string, EdgeProject>;
+  /** Host names whose certificate works now; "*" stands for routes without a host. Only these are redirected from HTTP to HTTPS. */
+  secureHosts?: string[];
 }
 
 export interface EdgeSettings {
@@ -18,9 +20,9 @@ export interface EdgeSettings {
   addressPool: string;
   /**
    * While a published port is taken over from a container: the edge listens on `temporary` in place of `port`,
-   * and the host redirects new connections from one to the other.
+   * and the host redirects new connections from one to the other. Once the port is `freed` the edge listens on both, until the redirect is gone.
    */
-  takeovers: { port: number; temporary: number }[];
+  takeovers: { port: number; temporary: number; freed?: boolean }[];
 }
 
 export interface EdgeProject {

@@ -66,7 +66,11 @@ async function withSite(options: { rejectedNonces?: number }, body: (site: Site)
       },
     },
   });
+  let stored: EdgeState | undefined;
   const edge: CertificateEdge = {
+    async change(mutate) {
+      stored = mutate(stored ?? state([]));
+    },
     async setChallenge(token, keyAuthorization) {
       calls.push('set');
       challenges.set(token, keyAuthorization);

@@ -4,22 +4,20 @@ import { Failure } from '../../kit/errors.ts';
 import type { Report } from '../../kit/events.ts';
 import { edgeFolder } from '../../state/folder.ts';
 import { takeLock } from '../../state/lock.ts';
-import type { EdgeState } from '../model.ts';
-import { type AcmeSettings, type Challenges, orderCertificate } from './order.ts';
+import type { Edge, EdgeState } from '../model.ts';
+import { type Challenges, orderCertificate } from './order.ts';
 import { coversHost, joinCertificate, readCertificate } from './pem.ts';
 import { type CertificateStep, type FailedAttempts, type HeldCertificate, planCertificates, renewalTime } from './plan.ts';
+import { readyHosts } from './status.ts';
 import { certificateText, fileNameOf, heldCertificate, readRecord, writeRecord } from './store.ts';
 import type { AcmeProblem } from './transport.ts';
+import { type AcmeSettings, type CertificateSource, wantedHosts } from './wanted.ts';
 
 /** The part of the edge that certificates need. */
-export interface CertificateEdge extends Challenges {
+export interface CertificateEdge extends Challenges, Pick<Edge, 'change'> {
   /** Keeps chain and key (PEM) for a host on disk and lets new handshakes use it at once, without a reload. */
   installCertificate(host: string, pem: string): Promise<void>;
 }
-
-export type CertificateSource =
-  | { kind: 'acme'; acme: AcmeSettings | undefined }
-  | { kind: 'file'; certificateFile: string; keyFile: string };
 
 export interface CertificateResult {
   host: string;
@@ -35,21 +33,9 @@ export interface CertificateResult {
 /** How many orders run at the same time. */
 const AT_ONCE = 3;
 
-/** The hosts that want TLS, each with the source of its certificate. The first route that names a host decides. */
-export function wantedHosts(state: EdgeState): Map<string, CertificateSource> {
-  const wanted = new Map<string, CertificateSource>();
-  for (const project of Object.values(state.projects)) {
-    for (const route of Object.values(project.backends).flatMap((backend) => backend.routes)) {
-      if (route.kind !== 'http' || route.tls === 'none' || route.host === undefined) continue;
-      const source: CertificateSource = route.tls === 'acme' ? { kind: 'acme', acme: project.acme } : { kind: 'file', ...route.tls };
-      for (const host of [route.host, ...route.redirectFrom]) if (!wanted.has(host)) wanted.set(host, source);
-    }
-  }
-  return wanted;
-}
-
 /**
- * Brings every wanted host's certificate up to date: issues, renews and installs what is due, one certificate per host.
+ * Brings every wanted host's certificate up to date: issues, renews and installs what is due, one certificate per host. Hosts whose
+ * certificate works are then redirected to HTTPS where their route says so, the others are not.
  * A host that fails is reported and remembered; it never keeps the others from theirs, and this never throws for it.
  */
 export async function obtainCertificates(
@@ -64,7 +50,15 @@ export async function obtainCertificates(
     for (let next = queue.shift(); next && !signal?.aborted; next = queue.shift()) results.push(await obtainOne(context, ...next));
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  await releaseRedirects(edge, state, await readyHosts(stateFolder, state, now()));
   return results;
+}
+
+/** Tells the edge which hosts may be redirected to HTTPS, when that changed. */
+async function releaseRedirects(edge: CertificateEdge, state: EdgeState, ready: Set<string>): Promise<void> {
+  const secureHosts = [...ready].sort();
+  if (secureHosts.join() === (state.secureHosts ?? []).join()) return;
+  await edge.change((present) => ({ ...present, secureHosts }));
 }
 
 interface Context {

@@ -5,14 +5,7 @@ import { bundle } from './pem.ts';
 import { observeHost, probableReason } from './reason.ts';
 import { type Account, readAccount, writeAccount } from './store.ts';
 import { type AcmeProblem, withAcmeTransport } from './transport.ts';
-
-export interface AcmeSettings {
-  email: string;
-  /** URL of the ACME directory. */
-  directory: string;
-  /** Extra authority to trust for the ACME server itself, for an authority of one's own. PEM file. */
-  caFile?: string;
-}
+import type { AcmeSettings } from './wanted.ts';
 
 /** Where the answers to HTTP-01 challenges are put so that port 80 of the host gives them. */
 export interface Challenges {

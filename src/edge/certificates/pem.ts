@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { Failure } from '../../kit/errors.ts';
+import { ANY_HOST } from './wanted.ts';
 
 /** What a certificate says about itself. Times: milliseconds since 1970. */
 export interface CertificateFacts {
@@ -25,10 +26,10 @@ export function readCertificate(pem: string): CertificateFacts {
   };
 }
 
-/** Whether one of the names stands for the host; a wildcard stands for exactly one label. */
+/** Whether one of the names stands for the host; a wildcard stands for exactly one label. For any host every name will do. */
 export function coversHost(names: readonly string[], host: string): boolean {
   const parent = host.slice(host.indexOf('.'));
-  return names.includes(host) || (host.includes('.') && names.includes(`*${parent}`));
+  return host === ANY_HOST || names.includes(host) || (host.includes('.') && names.includes(`*${parent}`));
 }
 
 /**

@@ -1,8 +1,8 @@
 import type { EdgeState } from '../model.ts';
-import { wantedHosts } from './obtain.ts';
 import { coversHost } from './pem.ts';
 import { renewalTime } from './plan.ts';
 import { heldCertificate, readRecord } from './store.ts';
+import { wantedHosts } from './wanted.ts';
 
 export interface CertificateStatus {
   host: string;
