@@ -1,14 +1,14 @@
 import { createInterface } from 'node:readline/promises';
-import { openDocker, engineSocket } from '../docker/api.ts';
+import { engineSocket, openDocker } from '../docker/api.ts';
 import { openEdge } from '../edge/edge.ts';
 import { Failure } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
 import type { Rollout } from '../rollout/context.ts';
-import { rememberProject } from '../state/projects.ts';
 import { stateFolder } from '../state/folder.ts';
+import { rememberProject } from '../state/projects.ts';
+import type { ProjectFlags } from './flags.ts';
 import type { Io } from './io.ts';
 import { projectOf } from './load.ts';
-import type { ProjectFlags } from './program.ts';
 import { renderer } from './render/events.ts';
 
 export function reporter(io: Io, flags: { json?: boolean }): Report {
@@ -45,7 +45,10 @@ export function interruption(): AbortSignal {
 /** Asks a yes-or-no question. Without a terminal there is nobody to ask: Failure CONFIRMATION_NEEDED. */
 export async function ask(io: Io, question: string, yes: boolean | undefined): Promise<boolean> {
   if (yes) return true;
-  if (!io.isTTY) throw new Failure('CONFIRMATION_NEEDED', 'nobody can be asked to confirm here', { next: 'read the plan above and give --yes, or run it on a terminal' });
+  if (!io.isTTY)
+    throw new Failure('CONFIRMATION_NEEDED', 'nobody can be asked to confirm here', {
+      next: 'read the plan above and give --yes, or run it on a terminal',
+    });
   if (io.stdin !== undefined) {
     io.stdout(`${question} [y/N] `);
     return /^y(es)?$/i.test(io.stdin.trim());

@@ -1,7 +1,7 @@
 import { loadProject } from '../project/load.ts';
 import type { Project } from '../project/model.ts';
+import type { ProjectFlags } from './flags.ts';
 import type { Io } from './io.ts';
-import type { ProjectFlags } from './program.ts';
 
 export function projectOf(io: Io, flags: ProjectFlags): Promise<Project> {
   return loadProject({

@@ -13,7 +13,10 @@ export async function main(argv: string[], io: Io): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_CODES.USAGE;
     if (error instanceof Failure) {
-      if (json) io.stdout(`${JSON.stringify({ error: { code: error.code, message: error.message, where: error.where, next: error.next, details: error.details } })}\n`);
+      if (json)
+        io.stdout(
+          `${JSON.stringify({ error: { code: error.code, message: error.message, where: error.where, next: error.next, details: error.details } })}\n`,
+        );
       else io.stderr(formatFailure(error));
       return error.exitCode;
     }

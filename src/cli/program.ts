@@ -1,23 +1,9 @@
-import { Command, InvalidArgumentError } from 'commander';
 import { readFileSync } from 'node:fs';
-import { Failure } from '../kit/errors.ts';
+import { Command, InvalidArgumentError } from 'commander';
 import { parseDurationMs } from '../kit/duration.ts';
+import { Failure } from '../kit/errors.ts';
+import type { Outcome } from './flags.ts';
 import type { Io } from './io.ts';
-
-/** Options that every command on a project understands, with the words of `docker compose`. */
-export interface ProjectFlags {
-  file?: string[];
-  projectName?: string;
-  projectDirectory?: string;
-  env?: string;
-  profile?: string[];
-  json?: boolean;
-}
-
-/** The exit code that a command without an error ends with. */
-export interface Outcome {
-  code: number;
-}
 
 const collect = (value: string, all: string[] = []): string[] => [...all, value];
 
@@ -51,8 +37,11 @@ function onProject(command: Command): Command {
 
 const example = (...lines: string[]): string => `\nExamples:\n${lines.map((line) => `  $ composure ${line}`).join('\n')}\n`;
 
+/** For reading the command line's own description: nothing is shown and nobody is asked. */
+const NOBODY: Io = { cwd: '/', env: {}, stdout: () => {}, stderr: () => {}, isTTY: false };
+
 /** The whole command line. Each command's code is loaded only when it is called, so that --version and status start at once. */
-export function buildProgram(io: Io, outcome: Outcome): Command {
+export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }): Command {
   const program = new Command('composure')
     .description('Runs your Docker Compose project in production: releases that drop no request, rollback, routes and certificates.')
     .version(packageVersion(), '-v, --version', 'print the version')
@@ -63,10 +52,14 @@ export function buildProgram(io: Io, outcome: Outcome): Command {
   // Commander copies these to subcommands when they are added, so they are set first.
   program.enablePositionalOptions();
 
-  const confirmable = (command: Command): Command => command.option('-y, --yes', 'do not ask').option('--dry-run', 'print the plan and touch nothing');
-  const waiting = (command: Command): Command => command.option('--wait <duration>', 'wait this long for another command on the project instead of refusing', duration, 0);
+  const confirmable = (command: Command): Command =>
+    command.option('-y, --yes', 'do not ask').option('--dry-run', 'print the plan and touch nothing');
+  const waiting = (command: Command): Command =>
+    command.option('--wait <duration>', 'wait this long for another command on the project instead of refusing', duration, 0);
 
-  const deploy = waiting(confirmable(onProject(program.command('deploy')))).description('release the project, or only the given services, without dropping a request').argument('[service...]', 'services to release; default all');
+  const deploy = waiting(confirmable(onProject(program.command('deploy'))))
+    .description('release the project, or only the given services, without dropping a request')
+    .argument('[service...]', 'services to release; default all');
   deploy
     .option('--pull <policy>', 'always, missing or never, as docker compose up has it', choice('always', 'missing', 'never'), 'missing')
     .option('--no-build', 'do not build services that have a build section')
@@ -81,7 +74,16 @@ export function buildProgram(io: Io, outcome: Outcome): Command {
     .option('--force-recreate', 'plan as if everything had changed')
     .option('--ignore-unhealthy', 'plan although an unchanged service is unhealthy')
     .addHelpText('after', example('plan', 'plan api --json'))
-    .action(async (services: string[], flags) => (await import('./commands/deploy.ts')).deployCommand(io, services, { ...flags, dryRun: true, yes: true, pull: 'never', build: false, wait: 0 }));
+    .action(async (services: string[], flags) =>
+      (await import('./commands/deploy.ts')).deployCommand(io, services, {
+        ...flags,
+        dryRun: true,
+        yes: true,
+        pull: 'never',
+        build: false,
+        wait: 0,
+      }),
+    );
 
   waiting(confirmable(onProject(program.command('rollback'))))
     .description('go back to an earlier release; without a number to the one before')
@@ -154,11 +156,13 @@ export function buildProgram(io: Io, outcome: Outcome): Command {
     .addHelpText('after', example('agent'))
     .action(async (flags) => (await import('./commands/agent.ts')).agentCommand(io, flags));
 
-  for (const command of allCommands(program)) command.exitOverride().configureOutput({ writeOut: io.stdout, writeErr: io.stderr }).showHelpAfterError('(--help says more)');
+  for (const command of allCommands(program))
+    command.exitOverride().configureOutput({ writeOut: io.stdout, writeErr: io.stderr }).showHelpAfterError('(--help says more)');
   return program;
 }
 
-export const allCommands = (command: Command): Command[] => command.commands.flatMap((inner) => [inner as Command, ...allCommands(inner as Command)]);
+export const allCommands = (command: Command): Command[] =>
+  command.commands.flatMap((inner) => [inner as Command, ...allCommands(inner as Command)]);
 
 function choice(...allowed: string[]): (value: string) => string {
   return (value) => {

@@ -1,8 +1,8 @@
 import { dirname } from 'node:path';
 import { stateFolder } from '../state/folder.ts';
 import { rememberedProject, rememberProject } from '../state/projects.ts';
+import type { ProjectFlags } from './flags.ts';
 import type { Io } from './io.ts';
-import type { ProjectFlags } from './program.ts';
 
 /**
  * The project's name for commands that only read. Where nothing on the command line or in the environment chooses another project, the name

@@ -116,7 +116,7 @@ export interface ExecResult {
 
 /** Where the engine listens: DOCKER_HOST, or the default socket. Remote engines are reached over their own machine's CLI, not from here. */
 export function engineSocket(env: NodeJS.ProcessEnv = process.env): string {
-  const host = env['DOCKER_HOST'];
+  const host = env.DOCKER_HOST;
   if (!host) return '/var/run/docker.sock';
   if (host.startsWith('unix://')) return host.slice('unix://'.length);
   throw new Failure('DOCKER_UNREACHABLE', `DOCKER_HOST is ${host}: only unix:// sockets are supported`, {

@@ -214,10 +214,10 @@ export function openEdge({ stateFolder: folder, docker, report }: { stateFolder:
   }
 
   async function upgrade(image?: string): Promise<void> {
-    if (!(await running())) throw new Failure('EDGE_NOT_RUNNING', 'the edge does not run', { next: 'composure edge up' });
+    if (!(await running())) throw new Failure('EDGE_NOT_RUNNING', 'the edge does not run', { next: 'composure edge start' });
     await locked('an upgrade of the edge', async () => {
       const now = await running();
-      if (!now) throw new Failure('EDGE_NOT_RUNNING', 'the edge does not run', { next: 'composure edge up' });
+      if (!now) throw new Failure('EDGE_NOT_RUNNING', 'the edge does not run', { next: 'composure edge start' });
       await discardEnded(now.generation);
       const stored = await readEdgeState(folder);
       const wanted = { ...stored, settings: { ...stored.settings, image: image ?? stored.settings.image } };

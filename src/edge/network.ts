@@ -44,6 +44,12 @@ export async function ensureProjectNetwork(docker: Docker, edge: string, project
   });
 }
 
+/** Removes a project's edge network, only when it is the edge's own and nothing is left on it. */
+export async function removeProjectNetwork(docker: Docker, edge: string, project: string): Promise<void> {
+  const found = await docker.findNetwork(projectNetworkName(edge, project));
+  if (found?.Labels?.[OURS.edge] === edge && Object.keys(found.Containers ?? {}).length === 0) await docker.removeNetwork(found.Id);
+}
+
 function subnetOf(network: NetworkInfo, edge: string): string {
   const subnet = network.IPAM.Config?.[0]?.Subnet;
   if (subnet && network.Labels?.[OURS.edge] === edge) return subnet;

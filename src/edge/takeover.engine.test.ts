@@ -5,6 +5,10 @@ import { buildTestApp } from '../../test/support/app.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { freePort, releasePort } from '../../test/support/ports.ts';
 import { withProject } from '../../test/support/scenario.ts';
+import { openDocker } from '../docker/api.ts';
+import { openEdge } from './edge.ts';
+import { ensureProjectNetwork, joinProjectNetwork } from './network.ts';
+import { beginTakeover, finishTakeover } from './takeover-handover.ts';
 import { addRedirect, canRedirect, listRedirects, removeRedirect } from './takeover-redirect.ts';
 
 function listen(port: number, answer: string): Promise<Server> {
@@ -28,6 +32,33 @@ function ask(port: number, agent: Agent | false): Promise<string> {
   });
 }
 
+/** Asks over new connections and over kept ones until it is stopped, and counts what it gets. */
+function startAsking(port: number) {
+  const seen = { answers: {} as Record<string, number>, failed: [] as string[], keepAliveFailed: [] as string[] };
+  const stop = new AbortController();
+  const keepAlive = new Agent({ keepAlive: true, maxSockets: 2 });
+  const loop = async (agent: Agent | false, failed: string[]) => {
+    while (!stop.signal.aborted) {
+      try {
+        const text = (await ask(port, agent)).replace(/,.*/s, '');
+        seen.answers[text] = (seen.answers[text] ?? 0) + 1;
+      } catch (error) {
+        failed.push((error as NodeJS.ErrnoException).code ?? (error as Error).message);
+      }
+      await sleep(5);
+    }
+  };
+  const loops = [loop(false, seen.failed), loop(false, seen.failed), loop(keepAlive, seen.keepAliveFailed)];
+  return {
+    seen,
+    async end() {
+      stop.abort();
+      await Promise.all(loops);
+      keepAlive.destroy();
+    },
+  };
+}
+
 test('a published port changes hands under load without one refused connection', { timeout: 90_000 }, async (context) => {
   const ability = await canRedirect();
   if (!ability.can) return context.skip(ability.why);
@@ -44,25 +75,16 @@ test('a published port changes hands under load without one refused connection',
       expect((await project.compose(['up', '-d'])).code).toBe(0);
       await eventually(() => ask(port, false), { timeoutMs: 20_000 });
 
-      const seen = { old: 0, new: 0, failed: [] as string[], keepAliveFailed: [] as string[] };
-      const stop = new AbortController();
-      const count = (text: string) => (text === 'edge' ? seen.new++ : seen.old++);
-      const loop = async (agent: () => Agent | false, failed: string[]) => {
-        while (!stop.signal.aborted) {
-          await ask(port, agent()).then(count, (error: NodeJS.ErrnoException) => failed.push(error.code ?? error.message));
-          await sleep(5);
-        }
-      };
-      const keepAlive = new Agent({ keepAlive: true, maxSockets: 2 });
-      const loops = [loop(() => false, seen.failed), loop(() => false, seen.failed), loop(() => keepAlive, seen.keepAliveFailed)];
+      const { seen, end } = startAsking(port);
+      const edgeAnswers = () => seen.answers.edge ?? 0;
       await sleep(300);
-      expect(seen.new).toBe(0);
+      expect(edgeAnswers()).toBe(0);
 
       servers.push(await listen(temporary, 'edge'));
       await addRedirect(edge, port, temporary);
       await addRedirect(edge, port, temporary);
       expect((await listRedirects(edge)).filter(({ family }) => family === 'ipv4')).toHaveLength(2);
-      await eventually(() => expect(seen.new).toBeGreaterThan(20));
+      await eventually(() => expect(edgeAnswers()).toBeGreaterThan(20));
       expect(await ask(port, false)).toBe('edge');
 
       for (const container of await project.containers('web')) await project.docker(['stop', '-t', '2', container.Id]);
@@ -71,14 +93,12 @@ test('a published port changes hands under load without one refused connection',
       await removeRedirect(edge, port);
       await removeRedirect(edge, port);
       expect(await listRedirects(edge)).toEqual([]);
-      const before = seen.new;
-      await eventually(() => expect(seen.new).toBeGreaterThan(before + 20));
-      stop.abort();
-      await Promise.all(loops);
-      keepAlive.destroy();
+      const before = edgeAnswers();
+      await eventually(() => expect(edgeAnswers()).toBeGreaterThan(before + 20));
+      await end();
 
       expect(seen.failed).toEqual([]);
-      expect(seen.old).toBeGreaterThan(20);
+      expect(seen.answers['composure test app']).toBeGreaterThan(20);
       // A connection that was open to the old container ends with it, once, whatever the host does.
       expect(seen.keepAliveFailed.length).toBeLessThanOrEqual(2);
     });
@@ -90,4 +110,88 @@ test('a published port changes hands under load without one refused connection',
     }
     for (const one of [port, temporary]) releasePort(one);
   }
+});
+
+test('the edge itself takes over the port of a container and hands out no refusal on the way', { timeout: 120_000 }, async (context) => {
+  const ability = await canRedirect();
+  if (!ability.can) return context.skip(ability.why);
+  const image = await buildTestApp();
+  const files = (facts: { httpPort: number }) => ({
+    'compose.yaml': `services:
+  old: {image: ${image}, ports: ["${facts.httpPort}:3000"], environment: {VERSION: old}}
+  web: {image: ${image}, environment: {VERSION: new}}
+`,
+  });
+  await withProject('edge takes port', { files }, async (project) => {
+    const docker = openDocker();
+    const edge = openEdge({ stateFolder: project.state, docker, report: () => {} });
+    const temporary = await project.port();
+    const port = project.httpPort;
+    expect((await project.compose(['up', '-d', '--wait'])).code).toBe(0);
+    const [web] = await project.containers('web');
+    const [old] = await project.containers('old');
+    const network = await ensureProjectNetwork(docker, edge.name, project.name, '10.214.0.0/16');
+    const { address, nextAddress } = await joinProjectNetwork(docker, { network, nextAddress: 2 }, web?.Id ?? '');
+    const container = web?.Id ?? '';
+    const backend = `${project.name}.web.3000`;
+    await edge.change((state) => ({
+      ...state,
+      settings: { ...state.settings, httpPort: port, httpsPort: project.httpsPort, takeovers: [{ port, temporary }] },
+      projects: {
+        [project.name]: {
+          network,
+          nextAddress,
+          backends: {
+            [backend]: {
+              ...{ name: backend, service: 'web', port: 3000, health: { path: '/health', status: '200' }, healthIntervalMs: 500 },
+              routes: [{ kind: 'http', path: '/', redirectFrom: [], tls: 'none', redirectToHttps: false }],
+              ...{ timeouts: { responseMs: 30_000, tunnelMs: 60_000 }, compress: false, maxBodyBytes: 0, securityHeaders: false },
+              ...{ servers: [{ name: container.slice(0, 12), container, address, port: 3000, state: 'ready' }], hold: false, holdMs: 5000 },
+            },
+          },
+        },
+      },
+    }));
+    await edge.ensureRunning();
+    await eventually(() => ask(temporary, false).then((text) => expect(text).toContain('version new')));
+
+    const { seen, end } = startAsking(port);
+    await eventually(() => expect(seen.answers['composure test app']).toBeGreaterThan(20));
+    expect(await ask(port, false)).toContain('version old');
+    try {
+      await beginTakeover(edge, port);
+      await beginTakeover(edge, port);
+      expect(await ask(port, false)).toContain('version new');
+      await project.docker(['stop', '-t', '2', old?.Id ?? '']);
+      await finishTakeover(edge, port);
+      await finishTakeover(edge, port);
+    } finally {
+      await removeRedirect(edge.name, port);
+    }
+    expect(await listRedirects(edge.name)).toEqual([]);
+    expect((await edge.read()).settings.takeovers).toEqual([]);
+    await sleep(300);
+    expect(await ask(port, false)).toContain('version new');
+    for (let i = 0; i < 3; i++) {
+      const r = (await import('../kit/spawn.ts')).run;
+      const sk = await import('./socket.ts');
+      console.log(
+        i,
+        await ask(temporary, false).catch((e: Error) => e.message),
+        await sk.ask(sk.masterSocket(project.state, 1), 'show proc', { master: true }),
+        (await r('ss', ['-ltnpe', `( sport = :${temporary} or sport = :${port} )`])).stdout,
+        (await r('ps', ['-eo', 'pid,ppid,lstart,args'])).stdout
+          .split('\n')
+          .filter((l) => /haproxy/.test(l))
+          .join('\n'),
+        (await project.docker(['logs', `${edge.name}-1`])).stdout,
+        (await project.docker(['logs', `${edge.name}-1`])).stderr,
+      );
+      await sleep(400);
+    }
+    await expect(ask(temporary, false)).rejects.toThrow(/ECONNREFUSED/);
+    await end();
+    expect(seen.failed).toEqual([]);
+    expect(seen.keepAliveFailed.length).toBeLessThanOrEqual(2);
+  });
 });

@@ -1,3 +1,4 @@
+import { pullIfMissing } from '../docker/images.ts';
 import { composeBuild, composePull } from '../docker/release.ts';
 import { Failure } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
@@ -9,6 +10,7 @@ import type { Plan } from './model.ts';
 import { observe } from './observe.ts';
 import { type PlanOptions, planRelease } from './plan.ts';
 import { finishOrUndo, undoRelease } from './recover.ts';
+import { wantedSettings } from './routes.ts';
 import type { World } from './world.ts';
 
 export interface DeployOptions {
@@ -54,6 +56,7 @@ export async function deploy(rollout: Rollout, options: DeployOptions): Promise<
     const { project, docker, edge, stateFolder } = rollout;
     checkProject(project, await observe(project, docker, edge, stateFolder), await edge.read(), options.only);
     await prepareImages(rollout, options);
+    await prepareEdgeImage(rollout);
     return release(rollout, { kind: 'deploy', only: options.only, force: options.force, reusable: {} }, options);
   });
 }
@@ -88,6 +91,11 @@ async function prepareImages(rollout: Rollout, options: Pick<DeployOptions, 'onl
       next: service.builds ? 'leave out --no-build' : 'leave out --pull never, or load the image first',
     });
   }
+}
+
+async function prepareEdgeImage({ project, docker, edge, report }: Rollout): Promise<void> {
+  if (!Object.values(project.services).some((service) => service.edge.length > 0) || (await edge.isRunning())) return;
+  await pullIfMissing(docker, wantedSettings((await edge.read()).settings, project).image, report);
 }
 
 async function timed(report: Report, step: string, text: string, work: () => Promise<void>): Promise<void> {

@@ -3,7 +3,14 @@ import type { Observed, ObservedContainer } from './model.ts';
 
 /** Plain data for tests of plans: a service, a project and a world with everything at its default. */
 
-export const updateConfig = (changes: Partial<UpdateConfig> = {}): UpdateConfig => ({ parallelism: 1, delayMs: 0, monitorMs: 5000, failureAction: 'rollback', maxFailureRatio: 0, ...changes });
+export const updateConfig = (changes: Partial<UpdateConfig> = {}): UpdateConfig => ({
+  parallelism: 1,
+  delayMs: 0,
+  monitorMs: 5000,
+  failureAction: 'rollback',
+  maxFailureRatio: 0,
+  ...changes,
+});
 
 export const edgeSpec = (changes: Partial<EdgeSpec> = {}): EdgeSpec => ({
   kind: 'http',
@@ -86,7 +93,10 @@ export const observed = (containers: ObservedContainer[], changes: Partial<Obser
   containers,
   images: Object.fromEntries(containers.map((entry) => [entry.service, { id: `sha256:${entry.service}`, exposesPorts: false }])),
   releases: [{ number: 4, at: '2026-01-01T00:00:00Z', by: 'ann', kind: 'deploy', services: {} }],
-  edge: { settings: { httpPort: 80, httpsPort: 443, image: 'haproxy:3.2-alpine', addressPool: '10.214.0.0/16', takeovers: [] }, running: true },
+  edge: {
+    settings: { httpPort: 80, httpsPort: 443, image: 'haproxy:3.2-alpine', addressPool: '10.214.0.0/16', takeovers: [] },
+    running: true,
+  },
   contentChangedMs: {},
   hostMemoryBytes: 0,
   publishers: [],

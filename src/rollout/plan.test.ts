@@ -1,28 +1,41 @@
 import { describe, expect, test } from 'vitest';
+import type { Project } from '../project/model.ts';
 import { container, edgeSpec, observed, project, service, updateConfig } from './fixtures.ts';
+import type { ObservedContainer } from './model.ts';
 import { planRelease } from './plan.ts';
 import { printPlan } from './print.ts';
 import { withWantedBackends } from './routes.ts';
-import type { Project } from '../project/model.ts';
-import type { ObservedContainer } from './model.ts';
 
 const defaults = { kind: 'deploy' as const, only: [], force: false, reusable: {} };
-const edgeOf = (of: Project) => withWantedBackends({ network: { name: 'edge_shop', subnet: '10.214.0.0/24' }, nextAddress: 5, backends: {} }, of);
+const edgeOf = (of: Project) =>
+  withWantedBackends({ network: { name: 'edge_shop', subnet: '10.214.0.0/24' }, nextAddress: 5, backends: {} }, of);
 const withEdge = (of: Project, containers: ObservedContainer[]) => {
   const world = observed(containers);
   return { ...world, edge: { ...world.edge, project: edgeOf(of) } };
 };
-const steps = (text: string): string[] => text.split('\n').filter((line) => /^ +\d+ {2}/.test(line)).map((line) => line.replace(/^ +\d+ {2}/, '').replace(/ {2}\(.*\)$/, ''));
+const steps = (text: string): string[] =>
+  text
+    .split('\n')
+    .filter((line) => /^ +\d+ {2}/.test(line))
+    .map((line) => line.replace(/^ +\d+ {2}/, '').replace(/ {2}\(.*\)$/, ''));
 
 describe('the plan of a release', () => {
   test('a routed service with two replicas, its job and a worker', () => {
     const stack = project(
-      service('api', { replicas: 2, edge: [edgeSpec()], dependsOn: { migrate: { condition: 'service_completed_successfully', required: true, restart: false } } }),
+      service('api', {
+        replicas: 2,
+        edge: [edgeSpec()],
+        dependsOn: { migrate: { condition: 'service_completed_successfully', required: true, restart: false } },
+      }),
       service('migrate', { release: { timeoutMs: 300_000 } }),
       service('worker'),
       service('redis', { configHash: 'redis-old', mounts: [{ type: 'volume', source: 'redis', target: '/data', readOnly: false }] }),
     );
-    const plan = planRelease(stack, withEdge(stack, [container('api', 1), container('api', 2), container('worker', 1), container('redis', 1)]), defaults);
+    const plan = planRelease(
+      stack,
+      withEdge(stack, [container('api', 1), container('api', 2), container('worker', 1), container('redis', 1)]),
+      defaults,
+    );
     expect(printPlan(plan)).toMatchInlineSnapshot(`
       "Release 5 of shop
 
@@ -61,8 +74,14 @@ describe('the plan of a release', () => {
 
   test('a first start makes what the job needs, runs the job, then the rest', () => {
     const stack = project(
-      service('api', { edge: [edgeSpec()], dependsOn: { migrate: { condition: 'service_completed_successfully', required: true, restart: false } } }),
-      service('migrate', { release: { timeoutMs: 1000 }, dependsOn: { db: { condition: 'service_healthy', required: true, restart: false } } }),
+      service('api', {
+        edge: [edgeSpec()],
+        dependsOn: { migrate: { condition: 'service_completed_successfully', required: true, restart: false } },
+      }),
+      service('migrate', {
+        release: { timeoutMs: 1000 },
+        dependsOn: { db: { condition: 'service_healthy', required: true, restart: false } },
+      }),
       service('db'),
     );
     const plan = planRelease(stack, observed([], { releases: [] }), defaults);
@@ -85,7 +104,9 @@ describe('the plan of a release', () => {
   });
 
   test('a single writer is stopped first and its requests are held', () => {
-    const stack = project(service('web', { edge: [edgeSpec()], mounts: [{ type: 'volume', source: 'data', target: '/data', readOnly: false }] }));
+    const stack = project(
+      service('web', { edge: [edgeSpec()], mounts: [{ type: 'volume', source: 'data', target: '/data', readOnly: false }] }),
+    );
     expect(steps(printPlan(planRelease(stack, withEdge(stack, [container('web', 1)]), defaults)))).toMatchInlineSnapshot(`
       [
         "prepare the edge",
@@ -104,8 +125,23 @@ describe('the plan of a release', () => {
   });
 
   test('parallelism and delay', () => {
-    const stack = project(service('api', { replicas: 3, edge: [edgeSpec()], update: updateConfig({ parallelism: 2, delayMs: 3000, monitorMs: 0 }) }));
-    expect(steps(printPlan(planRelease(stack, withEdge(stack, [1, 2, 3].map((number) => container('api', number))), defaults)))).toMatchInlineSnapshot(`
+    const stack = project(
+      service('api', { replicas: 3, edge: [edgeSpec()], update: updateConfig({ parallelism: 2, delayMs: 3000, monitorMs: 0 }) }),
+    );
+    expect(
+      steps(
+        printPlan(
+          planRelease(
+            stack,
+            withEdge(
+              stack,
+              [1, 2, 3].map((number) => container('api', number)),
+            ),
+            defaults,
+          ),
+        ),
+      ),
+    ).toMatchInlineSnapshot(`
       [
         "prepare the edge",
         "create 3 api",
@@ -154,7 +190,9 @@ describe('the plan of a release', () => {
       ]
     `);
     const down = project(service('api', { replicas: 1, configHash: 'api-old', edge: [edgeSpec()] }));
-    expect(steps(printPlan(planRelease(down, withEdge(down, [container('api', 1), container('api', 2)]), defaults)))).toMatchInlineSnapshot(`
+    expect(
+      steps(printPlan(planRelease(down, withEdge(down, [container('api', 1), container('api', 2)]), defaults))),
+    ).toMatchInlineSnapshot(`
       [
         "prepare the edge",
         "route api: to 1 old, drain 1 old",
@@ -195,7 +233,13 @@ describe('the plan of a release', () => {
 
   test('the reasons for a change', () => {
     const stack = project(service('api', { contentHash: 'b', contentFiles: ['/srv/shop/nginx.conf'], configHash: 'api-old' }));
-    const release = { number: 4, at: '', by: '', kind: 'deploy' as const, services: { api: { image: 'api:2', imageId: '', configHash: 'api-old', contentHash: 'a', replicas: 1, containers: ['api-1'] } } };
+    const release = {
+      number: 4,
+      at: '',
+      by: '',
+      kind: 'deploy' as const,
+      services: { api: { image: 'api:2', imageId: '', configHash: 'api-old', contentHash: 'a', replicas: 1, containers: ['api-1'] } },
+    };
     const why = (world: ReturnType<typeof observed>) => planRelease(stack, world, defaults).services[0]?.why;
     expect(why(observed([container('api', 1)], { releases: [release] }))).toBe('content changed of /srv/shop/nginx.conf');
     expect(why(observed([container('api', 1)], { contentChangedMs: { api: 2000 } }))).toBe('content changed of /srv/shop/nginx.conf');

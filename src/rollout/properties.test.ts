@@ -37,14 +37,18 @@ function simulate(world: Simulation, plan: Plan, step: Step, stack: Project): vo
       for (const id of ids(step.containers)) set(world, id, 'running');
       if (plan.services.find((entry) => entry.service === step.service)?.routed) {
         const route = world.routes.get(step.service) ?? { ready: [], drain: [], hold: false };
-        world.routes.set(step.service, { ...route, drain: [...new Set([...route.drain, ...ids(step.containers)])].filter((id) => !route.ready.includes(id)) });
+        world.routes.set(step.service, {
+          ...route,
+          drain: [...new Set([...route.drain, ...ids(step.containers)])].filter((id) => !route.ready.includes(id)),
+        });
       }
       return;
     case 'run-job':
       for (const id of ids([step.container])) set(world, id, 'exited');
       return;
     case 'route':
-      for (const { service: name, ready, drain, hold } of step.routings) world.routes.set(name, { ready: ids(ready), drain: ids(drain), hold });
+      for (const { service: name, ready, drain, hold } of step.routings)
+        world.routes.set(name, { ready: ids(ready), drain: ids(drain), hold });
       return;
     case 'stop':
       for (const id of ids(step.containers)) set(world, id, 'exited');
@@ -67,7 +71,8 @@ function simulate(world: Simulation, plan: Plan, step: Step, stack: Project): vo
       return;
     case 'prepare-edge':
       for (const [name, running] of Object.entries(plan.before)) {
-        if (plan.services.find((entry) => entry.service === name)?.routed && !world.routes.has(name)) world.routes.set(name, { ready: running, drain: [], hold: false });
+        if (plan.services.find((entry) => entry.service === name)?.routed && !world.routes.has(name))
+          world.routes.set(name, { ready: running, drain: [], hold: false });
       }
       return;
     default:
@@ -114,7 +119,14 @@ const anyService = (name: string): fc.Arbitrary<Service> =>
     );
 
 const anyCase = fc
-  .tuple(anyService('a'), anyService('b'), anyService('c'), fc.boolean(), fc.record({ a: fc.integer({ min: 0, max: 4 }), b: fc.integer({ min: 0, max: 4 }), c: fc.integer({ min: 0, max: 4 }) }), fc.boolean())
+  .tuple(
+    anyService('a'),
+    anyService('b'),
+    anyService('c'),
+    fc.boolean(),
+    fc.record({ a: fc.integer({ min: 0, max: 4 }), b: fc.integer({ min: 0, max: 4 }), c: fc.integer({ min: 0, max: 4 }) }),
+    fc.boolean(),
+  )
   .map(([a, b, c, withJob, running, behindEdge]) => {
     const stack = project(a, b, c, ...(withJob ? [service('job', { release: { timeoutMs: 1000 } })] : []));
     const containers = Object.entries(running).flatMap(([name, count]) => {
@@ -129,7 +141,13 @@ function edgeBefore(stack: Project, containers: ObservedContainer[]) {
   const empty = withWantedBackends({ network: { name: 'edge_shop', subnet: '10.214.0.0/24' }, nextAddress: 5, backends: {} }, stack);
   return Object.keys(stack.services).reduce(
     (edge, name) =>
-      withServers(edge, name, { ready: containers.filter((entry) => entry.service === name).map(({ id }, index) => ({ container: id, address: `10.214.0.${index + 2}` })), drain: [], hold: false }),
+      withServers(edge, name, {
+        ready: containers
+          .filter((entry) => entry.service === name)
+          .map(({ id }, index) => ({ container: id, address: `10.214.0.${index + 2}` })),
+        drain: [],
+        hold: false,
+      }),
     empty,
   );
 }
@@ -210,7 +228,11 @@ describe('every plan', () => {
           expect(up.length).toBe(entry.replicas);
           if (entry.edge.length > 0 && plan.steps.length > 0) expect(serving(state).get(entry.name)).toEqual(up.map(({ id }) => id).sort());
         }
-        const again = planRelease(stack, { ...world, containers: [...state.containers.values()], edge: { ...world.edge, project: edgeBefore(stack, []) } }, defaults);
+        const again = planRelease(
+          stack,
+          { ...world, containers: [...state.containers.values()], edge: { ...world.edge, project: edgeBefore(stack, []) } },
+          defaults,
+        );
         expect(again.steps).toEqual([]);
       }),
       runs,
@@ -233,20 +255,31 @@ describe('every plan', () => {
           // A step that was begun may have had its effect or not.
           if (index < done || midStep) simulate(state, plan, step, stack);
           if (index < done) {
-            const created = Object.fromEntries(Object.entries(state.created).map(([name, ids]) => [name, ids.slice(before[name]?.length ?? 0)]));
+            const created = Object.fromEntries(
+              Object.entries(state.created).map(([name, ids]) => [name, ids.slice(before[name]?.length ?? 0)]),
+            );
             entries.push({ at: '', kind: 'end', step: step.id, created });
           }
         }
         const unfinished = unfinishedOf(entries);
         if (!unfinished) throw new Error('the journal tells of no release');
-        const steps = planUndo(unfinished, { containers: [...state.containers.values()], snapshots: new Set(state.snapshots.keys()), gateTimeoutMs: {} });
+        const steps = planUndo(unfinished, {
+          containers: [...state.containers.values()],
+          snapshots: new Set(state.snapshots.keys()),
+          gateTimeoutMs: {},
+        });
         if (!steps) throw new Error('the release cannot be taken back');
         const had = [...serving(begin(world, plan))].filter(([, ready]) => ready.length > 0).map(([name]) => name);
         for (const step of steps) {
           simulate(state, plan, step, stack);
-          for (const name of had) expect(state.routes.get(name)?.hold || (serving(state).get(name)?.length ?? 0) > 0, `${name} after ${step.id}`).toBe(true);
+          for (const name of had)
+            expect(state.routes.get(name)?.hold || (serving(state).get(name)?.length ?? 0) > 0, `${name} after ${step.id}`).toBe(true);
         }
-        const up = (containers: Iterable<ObservedContainer>): string[] => [...containers].filter(({ state: is }) => is === 'running').map(({ id }) => id).sort();
+        const up = (containers: Iterable<ObservedContainer>): string[] =>
+          [...containers]
+            .filter(({ state: is }) => is === 'running')
+            .map(({ id }) => id)
+            .sort();
         expect(up(state.containers.values())).toEqual(up(world.containers));
         if (plan.edgeBefore) expect([...serving(state)]).toEqual([...serving(begin(world, plan))]);
         const made = [...state.containers.keys()].filter((id) => id.startsWith('made-') && !id.startsWith('made-job'));

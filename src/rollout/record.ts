@@ -19,7 +19,7 @@ export async function recordRelease(world: World, plan: Plan): Promise<string> {
     const record: ReleaseRecord = {
       number,
       at: new Date().toISOString(),
-      by: process.env['SUDO_USER'] || userInfo().username,
+      by: process.env.SUDO_USER || userInfo().username,
       kind: plan.kind,
       ...(plan.of === undefined ? {} : { of: plan.of }),
       services: await releasedServices(world),

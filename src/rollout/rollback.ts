@@ -33,10 +33,15 @@ export async function rollback(
 }
 
 /** The project as the release had it, and the stopped containers of the release that are still there, by service. */
-export async function rollbackProject(rollout: Rollout, target: ReleaseRecord): Promise<{ project: Project; reusable: Record<string, string[]> }> {
+export async function rollbackProject(
+  rollout: Rollout,
+  target: ReleaseRecord,
+): Promise<{ project: Project; reusable: Record<string, string[]> }> {
   const listed = await listProjectContainers(rollout.docker, rollout.project.name);
   const stopped = new Set(listed.filter(({ State }) => State === 'exited' || State === 'created').map(({ Id }) => Id));
-  const reusable = Object.fromEntries(Object.entries(target.services).map(([service, { containers }]) => [service, containers.filter((id) => stopped.has(id))]));
+  const reusable = Object.fromEntries(
+    Object.entries(target.services).map(([service, { containers }]) => [service, containers.filter((id) => stopped.has(id))]),
+  );
   return { project: await projectOf(rollout, target, reusable), reusable };
 }
 

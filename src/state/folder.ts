@@ -5,7 +5,7 @@ const DEFAULT = '/var/lib/composure';
 
 /** Where this host's durable state lives: COMPOSURE_STATE_DIR, or /var/lib/composure. */
 export function stateFolder(env: NodeJS.ProcessEnv = process.env): string {
-  return resolve(env['COMPOSURE_STATE_DIR'] || DEFAULT);
+  return resolve(env.COMPOSURE_STATE_DIR || DEFAULT);
 }
 
 export const projectFolder = (state: string, project: string): string => join(state, 'projects', project);

@@ -115,7 +115,7 @@ const sameHolder = (a: LockHolder, b: LockHolder): boolean =>
 
 function userName(): string {
   try {
-    return process.env['SUDO_USER'] || userInfo().username;
+    return process.env.SUDO_USER || userInfo().username;
   } catch {
     return `uid ${process.getuid?.()}`;
   }

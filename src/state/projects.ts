@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { readFileIfThere, writeFileDurably } from '../kit/files.ts';
 
-const pathOf = (state: string, folder: string): string => join(state, 'folders', createHash('sha256').update(folder).digest('hex').slice(0, 16));
+const pathOf = (state: string, folder: string): string =>
+  join(state, 'folders', createHash('sha256').update(folder).digest('hex').slice(0, 16));
 
 /** Remembers which project a folder holds, so that `status` need not ask Compose. */
 export async function rememberProject(state: string, folder: string, project: string): Promise<void> {

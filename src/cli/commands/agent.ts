@@ -9,5 +9,11 @@ export async function agentCommand(io: Io, flags: { json?: boolean }): Promise<v
   const docker = openDocker(engineSocket(io.env));
   const report = reporter(io, flags);
   const folder = stateFolder(io.env);
-  await runAgent({ stateFolder: folder, docker, edge: openEdge({ stateFolder: folder, docker, report }), report, signal: io.signal ?? interruption() });
+  await runAgent({
+    stateFolder: folder,
+    docker,
+    edge: openEdge({ stateFolder: folder, docker, report }),
+    report,
+    signal: io.signal ?? interruption(),
+  });
 }

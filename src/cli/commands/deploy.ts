@@ -3,8 +3,8 @@ import { deploy, planOnly, type Released } from '../../rollout/deploy.ts';
 import type { Plan } from '../../rollout/model.ts';
 import { printPlan } from '../../rollout/print.ts';
 import { ask, openRollout } from '../context.ts';
+import type { ProjectFlags } from '../flags.ts';
 import type { Io } from '../io.ts';
-import type { ProjectFlags } from '../program.ts';
 
 export interface DeployFlags extends ProjectFlags {
   yes?: boolean;
@@ -44,7 +44,9 @@ function publicPlan({ before: _before, known: _known, edgeBefore: _edgeBefore, .
 export function printReleased(io: Io, released: Released, json: boolean | undefined): void {
   const { plan, changed, durationMs, cutRequests } = released;
   if (json) {
-    io.stdout(`${JSON.stringify({ project: plan.project, changed, release: changed ? plan.release : undefined, kind: plan.kind, of: plan.of, durationMs: Math.round(durationMs), cutRequests, services: plan.services })}\n`);
+    io.stdout(
+      `${JSON.stringify({ project: plan.project, changed, release: changed ? plan.release : undefined, kind: plan.kind, of: plan.of, durationMs: Math.round(durationMs), cutRequests, services: plan.services })}\n`,
+    );
     return;
   }
   if (!changed) {
@@ -52,5 +54,7 @@ export function printReleased(io: Io, released: Released, json: boolean | undefi
     return;
   }
   const cut = cutRequests > 0 ? `, ${cutRequests} requests over their drain time were cut` : '';
-  io.stdout(`${plan.kind === 'rollback' ? `rolled back to release ${plan.of}` : 'released'}: ${plan.project} is at release ${plan.release} after ${formatMs(durationMs)}${cut}\n`);
+  io.stdout(
+    `${plan.kind === 'rollback' ? `rolled back to release ${plan.of}` : 'released'}: ${plan.project} is at release ${plan.release} after ${formatMs(durationMs)}${cut}\n`,
+  );
 }

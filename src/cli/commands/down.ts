@@ -1,12 +1,13 @@
 import { rm } from 'node:fs/promises';
 import { composeDown } from '../../docker/release.ts';
+import { removeProjectNetwork } from '../../edge/network.ts';
 import { Failure } from '../../kit/errors.ts';
 import { listProjectContainers, serviceOf } from '../../rollout/containers.ts';
 import { withProjectLock } from '../../rollout/context.ts';
 import { journalPath } from '../../rollout/journal.ts';
 import { ask, openRollout } from '../context.ts';
+import type { ProjectFlags } from '../flags.ts';
 import type { Io } from '../io.ts';
-import type { ProjectFlags } from '../program.ts';
 
 interface DownFlags extends ProjectFlags {
   yes?: boolean;
@@ -20,7 +21,9 @@ export async function downCommand(io: Io, flags: DownFlags): Promise<void> {
   const { project, docker, edge, report } = rollout;
   const containers = await listProjectContainers(docker, project.name);
   const routes = Object.keys((await edge.read()).projects[project.name]?.backends ?? {});
-  const volumes = Object.values(project.volumes).filter(({ external }) => !external).map(({ name }) => name);
+  const volumes = Object.values(project.volumes)
+    .filter(({ external }) => !external)
+    .map(({ name }) => name);
   const lines = [
     `Down: ${project.name}`,
     ...(routes.length > 0 ? [`  1  take ${routes.length} routes out of the edge`] : []),
@@ -28,7 +31,11 @@ export async function downCommand(io: Io, flags: DownFlags): Promise<void> {
     ...(flags.volumes ? [`  3  remove the volumes, and all that is in them: ${volumes.join(', ') || 'none'}`] : []),
   ];
   if (flags.dryRun) {
-    io.stdout(flags.json ? `${JSON.stringify({ project: project.name, routes, containers: containers.map(({ Id }) => Id), volumes: flags.volumes ? volumes : [] })}\n` : `${lines.join('\n')}\n`);
+    io.stdout(
+      flags.json
+        ? `${JSON.stringify({ project: project.name, routes, containers: containers.map(({ Id }) => Id), volumes: flags.volumes ? volumes : [] })}\n`
+        : `${lines.join('\n')}\n`,
+    );
     return;
   }
   if (!flags.json) io.stdout(`${lines.join('\n')}\n`);
@@ -40,8 +47,10 @@ export async function downCommand(io: Io, flags: DownFlags): Promise<void> {
         return { ...state, projects };
       });
     }
-    await composeDown(project.compose, ['--remove-orphans', ...(flags.volumes ? ['--volumes'] : [])], (text) => report({ kind: 'output', source: 'compose', text }));
-    await edge.forgetProject(project.name);
+    await composeDown(project.compose, ['--remove-orphans', ...(flags.volumes ? ['--volumes'] : [])], (text) =>
+      report({ kind: 'output', source: 'compose', text }),
+    );
+    await removeProjectNetwork(docker, edge.name, project.name);
     // What was half done no longer matters: nothing of it is left.
     await rm(journalPath(rollout.stateFolder, project.name), { force: true });
   });

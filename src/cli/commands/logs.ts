@@ -1,12 +1,25 @@
 import { run } from '../../kit/spawn.ts';
-import { projectOf } from '../load.ts';
+import type { Outcome, ProjectFlags } from '../flags.ts';
 import type { Io } from '../io.ts';
-import type { Outcome, ProjectFlags } from '../program.ts';
+import { projectOf } from '../load.ts';
 
 /** The logs are Compose's own, of exactly the project that this command line means. */
-export async function logsCommand(io: Io, services: string[], flags: ProjectFlags & { follow?: boolean; tail?: string; since?: string }, outcome: Outcome): Promise<void> {
+export async function logsCommand(
+  io: Io,
+  services: string[],
+  flags: ProjectFlags & { follow?: boolean; tail?: string; since?: string },
+  outcome: Outcome,
+): Promise<void> {
   const { compose } = await projectOf(io, flags);
-  const args = ['compose', ...compose.args, 'logs', ...(flags.follow ? ['--follow'] : []), ...(flags.tail ? ['--tail', flags.tail] : []), ...(flags.since ? ['--since', flags.since] : []), ...services];
+  const args = [
+    'compose',
+    ...compose.args,
+    'logs',
+    ...(flags.follow ? ['--follow'] : []),
+    ...(flags.tail ? ['--tail', flags.tail] : []),
+    ...(flags.since ? ['--since', flags.since] : []),
+    ...services,
+  ];
   const { code } = await run('docker', args, {
     cwd: compose.cwd,
     env: compose.env,

@@ -1,8 +1,8 @@
 import { stateFolder } from '../../state/folder.ts';
 import { type ReleaseRecord, readReleases } from '../../state/releases.ts';
-import { projectName } from '../project-name.ts';
+import type { ProjectFlags } from '../flags.ts';
 import type { Io } from '../io.ts';
-import type { ProjectFlags } from '../program.ts';
+import { projectName } from '../project-name.ts';
 import { table } from '../render/table.ts';
 
 export async function releasesCommand(io: Io, flags: ProjectFlags): Promise<void> {

@@ -7,8 +7,8 @@ import { lockPath, readUnfinished } from '../../rollout/journal.ts';
 import { stateFolder } from '../../state/folder.ts';
 import { describeHolder, readLock } from '../../state/lock.ts';
 import { readCurrentRelease } from '../../state/releases.ts';
+import type { ProjectFlags } from '../flags.ts';
 import type { Io } from '../io.ts';
-import type { ProjectFlags } from '../program.ts';
 import { projectName } from '../project-name.ts';
 import { table } from '../render/table.ts';
 
@@ -38,26 +38,46 @@ export async function statusCommand(io: Io, flags: ProjectFlags): Promise<void> 
   const services = describeServices(containers, release?.services ?? {}, backends, stats ?? []);
   const edgeText = backends.length === 0 ? 'no routes' : stats ? `serves ${backends.length} routed services` : 'does not answer';
   if (flags.json) {
-    io.stdout(`${JSON.stringify({ project, release: release && { number: release.number, at: release.at, kind: release.kind }, unfinished: unfinished?.plan.release, busy: holder && describeHolder(holder), edge: edgeText, services })}\n`);
+    io.stdout(
+      `${JSON.stringify({ project, release: release && { number: release.number, at: release.at, kind: release.kind }, unfinished: unfinished?.plan.release, busy: holder && describeHolder(holder), edge: edgeText, services })}\n`,
+    );
     return;
   }
-  io.stdout(`${project}: ${release ? `release ${release.number} (${release.kind} at ${release.at.slice(0, 19).replace('T', ' ')} UTC)` : 'not released by composure yet'}; edge ${edgeText}\n`);
+  io.stdout(
+    `${project}: ${release ? `release ${release.number} (${release.kind} at ${release.at.slice(0, 19).replace('T', ' ')} UTC)` : 'not released by composure yet'}; edge ${edgeText}\n`,
+  );
   if (holder) io.stdout(`at work: ${describeHolder(holder)}\n`);
   else if (unfinished) io.stdout(`release ${unfinished.plan.release} was left unfinished: composure recover ends it\n`);
   if (services.length === 0) {
     io.stdout('nothing runs\n');
     return;
   }
-  const rows = services.map((service) => [service.service, `${service.running}/${service.wanted}`, service.health, service.image, service.routes.join(', ')]);
+  const rows = services.map((service) => [
+    service.service,
+    `${service.running}/${service.wanted}`,
+    service.health,
+    service.image,
+    service.routes.join(', '),
+  ]);
   io.stdout(table(['SERVICE', 'RUNNING', 'HEALTH', 'IMAGE', 'ROUTES'], rows));
 }
 
 /** One line per service, from what runs and what the current release wanted. */
-export function describeServices(containers: ContainerSummary[], released: Record<string, { replicas: number; image: string }>, backends: EdgeBackend[], stats: ServerStats[]): ServiceStatus[] {
+export function describeServices(
+  containers: ContainerSummary[],
+  released: Record<string, { replicas: number; image: string }>,
+  backends: EdgeBackend[],
+  stats: ServerStats[],
+): ServiceStatus[] {
   const own = containers.filter(({ Labels }) => Labels[COMPOSE.oneoff] !== 'True' && Labels[COMPOSE.service]);
-  const names = new Set([...Object.keys(released), ...own.filter(({ State }) => State === 'running' || State === 'restarting').map(({ Labels }) => Labels[COMPOSE.service] ?? '')]);
+  const names = new Set([
+    ...Object.keys(released),
+    ...own.filter(({ State }) => State === 'running' || State === 'restarting').map(({ Labels }) => Labels[COMPOSE.service] ?? ''),
+  ]);
   return [...names].sort().map((service) => {
-    const present = own.filter(({ Labels, State }) => Labels[COMPOSE.service] === service && (State === 'running' || State === 'restarting' || State === 'paused'));
+    const present = own.filter(
+      ({ Labels, State }) => Labels[COMPOSE.service] === service && (State === 'running' || State === 'restarting' || State === 'paused'),
+    );
     const routed = backends.filter((backend) => backend.service === service);
     return {
       service,
@@ -65,10 +85,17 @@ export function describeServices(containers: ContainerSummary[], released: Recor
       wanted: released[service]?.replicas ?? present.length,
       health: healthOf(present),
       image: present[0]?.Image ?? released[service]?.image ?? '',
-      routes: routed.flatMap(({ routes }) => routes.map((route) => (route.kind === 'tcp' ? `tcp:${route.listen}` : `${route.host ?? '*'}${route.path}`))),
+      routes: routed.flatMap(({ routes }) =>
+        routes.map((route) => (route.kind === 'tcp' ? `tcp:${route.listen}` : `${route.host ?? '*'}${route.path}`)),
+      ),
       containers: present.map((container) => {
         const row = stats.find(({ server }) => server === container.Id.slice(0, 12));
-        return { name: container.Names[0]?.slice(1) ?? container.Id.slice(0, 12), state: container.State, status: container.Status, ...(row ? { edge: `${row.status}, ${row.sessions} open` } : {}) };
+        return {
+          name: container.Names[0]?.slice(1) ?? container.Id.slice(0, 12),
+          state: container.State,
+          status: container.Status,
+          ...(row ? { edge: `${row.status}, ${row.sessions} open` } : {}),
+        };
       }),
     };
   });
@@ -78,7 +105,8 @@ function healthOf(containers: ContainerSummary[]): string {
   if (containers.length === 0) return 'down';
   const counts = new Map<string, number>();
   for (const { State, Status } of containers) {
-    const health = State === 'running' ? (/\((health: starting|healthy|unhealthy)\)/.exec(Status)?.[1]?.replace('health: ', '') ?? 'running') : State;
+    const health =
+      State === 'running' ? (/\((health: starting|healthy|unhealthy)\)/.exec(Status)?.[1]?.replace('health: ', '') ?? 'running') : State;
     counts.set(health, (counts.get(health) ?? 0) + 1);
   }
   return [...counts].map(([health, count]) => (counts.size > 1 ? `${count} ${health}` : health)).join(', ');

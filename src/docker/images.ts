@@ -1,0 +1,21 @@
+import { Failure } from '../kit/errors.ts';
+import type { Report } from '../kit/events.ts';
+import { run } from '../kit/spawn.ts';
+import type { Docker } from './api.ts';
+
+/** Pulls an image that is not on this machine, with the login and credential stores that the docker command knows. */
+export async function pullIfMissing(docker: Docker, image: string, report: Report): Promise<void> {
+  if (await docker.findImage(image)) return;
+  const began = performance.now();
+  report({ kind: 'step-start', step: `pull:${image}`, text: `pull ${image}` });
+  const result = await run('docker', ['pull', '--quiet', image]);
+  if (result.code === 0) {
+    report({ kind: 'step-done', step: `pull:${image}`, text: '', ms: performance.now() - began });
+    return;
+  }
+  report({ kind: 'step-failed', step: `pull:${image}`, text: 'not pulled', ms: performance.now() - began });
+  throw new Failure('IMAGE_UNAVAILABLE', `could not pull ${image}`, {
+    details: result.stderr.trim().split('\n').slice(-5),
+    next: 'check the name and the network, or name another image for it: x-composure: {images: {haproxy: …}}',
+  });
+}
