@@ -70,8 +70,8 @@ export function containerSpec(options: {
       RestartPolicy: { Name: options.args ? 'no' : 'always' },
       Binds: [`${edgeFolder(options.folder)}:${INSIDE}`],
       CapDrop: ['ALL'],
-      // Low ports, and leaving root. A state folder of another user needs two more to be read and to give that user the sockets.
-      CapAdd: ['NET_BIND_SERVICE', 'SETUID', 'SETGID', ...(foreign ? ['DAC_OVERRIDE', 'CHOWN'] : [])],
+      // Low ports, leaving root, and then still telling old workers to stop. A state folder of another user needs two more to be read and to give that user the sockets.
+      CapAdd: ['NET_BIND_SERVICE', 'SETUID', 'SETGID', 'KILL', ...(foreign ? ['DAC_OVERRIDE', 'CHOWN'] : [])],
       SecurityOpt: ['no-new-privileges'],
       ReadonlyRootfs: true,
       LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } },

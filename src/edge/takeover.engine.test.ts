@@ -172,23 +172,6 @@ test('the edge itself takes over the port of a container and hands out no refusa
     expect((await edge.read()).settings.takeovers).toEqual([]);
     await sleep(300);
     expect(await ask(port, false)).toContain('version new');
-    for (let i = 0; i < 3; i++) {
-      const r = (await import('../kit/spawn.ts')).run;
-      const sk = await import('./socket.ts');
-      console.log(
-        i,
-        await ask(temporary, false).catch((e: Error) => e.message),
-        await sk.ask(sk.masterSocket(project.state, 1), 'show proc', { master: true }),
-        (await r('ss', ['-ltnpe', `( sport = :${temporary} or sport = :${port} )`])).stdout,
-        (await r('ps', ['-eo', 'pid,ppid,lstart,args'])).stdout
-          .split('\n')
-          .filter((l) => /haproxy/.test(l))
-          .join('\n'),
-        (await project.docker(['logs', `${edge.name}-1`])).stdout,
-        (await project.docker(['logs', `${edge.name}-1`])).stderr,
-      );
-      await sleep(400);
-    }
     await expect(ask(temporary, false)).rejects.toThrow(/ECONNREFUSED/);
     await end();
     expect(seen.failed).toEqual([]);
