@@ -1,17 +1,11 @@
 import { sleep } from '../kit/wait.ts';
 import type { Edge, EdgeState } from './model.ts';
-import { addRedirect, removeRedirect } from './takeover-redirect.ts';
+import { removeRedirect } from './takeover-redirect.ts';
 
 /** How long a connection that was redirected at the last moment may wait to be accepted. */
 const LAST_ACCEPT_MS = 200;
 
 type Takeover = EdgeState['settings']['takeovers'][number];
-
-/** From here on new connections to the port go to the edge, which already listens on the temporary one. Repeating it changes nothing. */
-export async function beginTakeover(edge: Pick<Edge, 'name' | 'read'>, port: number): Promise<void> {
-  const takeover = (await edge.read()).settings.takeovers.find((entry) => entry.port === port);
-  if (takeover) await addRedirect(edge.name, port, takeover.temporary);
-}
 
 /**
  * The port is free now: the edge listens on both ports, then the redirect goes, then the temporary port. At no moment does a new connection
@@ -27,12 +21,6 @@ export async function finishTakeover(edge: Pick<Edge, 'name' | 'read' | 'change'
   await sleep(LAST_ACCEPT_MS);
   await edge.change((state) => withTakeovers(state, (entry) => (entry.port === port ? undefined : entry)));
 }
-
-/**
- * The container keeps its port: new connections go to it again. The edge goes on listening on the temporary port, since it cannot have the other
- * one; the takeover stays noted, and the next release takes it up again.
- */
-export const abandonTakeover = (edge: Pick<Edge, 'name'>, port: number): Promise<void> => removeRedirect(edge.name, port);
 
 function withTakeovers(state: EdgeState, change: (takeover: Takeover) => Takeover | undefined): EdgeState {
   return { ...state, settings: { ...state.settings, takeovers: state.settings.takeovers.flatMap((entry) => change(entry) ?? []) } };

@@ -4,11 +4,9 @@ import { expect, test } from 'vitest';
 import { buildTestApp } from '../../test/support/app.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { freePort, releasePort } from '../../test/support/ports.ts';
+import { routeThroughEdge } from '../../test/support/route.ts';
 import { withProject } from '../../test/support/scenario.ts';
-import { openDocker } from '../docker/api.ts';
-import { openEdge } from './edge.ts';
-import { ensureProjectNetwork, joinProjectNetwork } from './network.ts';
-import { beginTakeover, finishTakeover } from './takeover-handover.ts';
+import { finishTakeover } from './takeover-handover.ts';
 import { addRedirect, canRedirect, listRedirects, removeRedirect } from './takeover-redirect.ts';
 
 function listen(port: number, answer: string): Promise<Server> {
@@ -123,44 +121,18 @@ test('the edge itself takes over the port of a container and hands out no refusa
 `,
   });
   await withProject('edge takes port', { files }, async (project) => {
-    const docker = openDocker();
-    const edge = openEdge({ stateFolder: project.state, docker, report: () => {} });
     const temporary = await project.port();
     const port = project.httpPort;
     expect((await project.compose(['up', '-d', '--wait'])).code).toBe(0);
-    const [web] = await project.containers('web');
     const [old] = await project.containers('old');
-    const network = await ensureProjectNetwork(docker, edge.name, project.name, '10.214.0.0/16');
-    const { address, nextAddress } = await joinProjectNetwork(docker, { network, nextAddress: 2 }, web?.Id ?? '');
-    const container = web?.Id ?? '';
-    const backend = `${project.name}.web.3000`;
-    await edge.change((state) => ({
-      ...state,
-      settings: { ...state.settings, httpPort: port, httpsPort: project.httpsPort, takeovers: [{ port, temporary }] },
-      projects: {
-        [project.name]: {
-          network,
-          nextAddress,
-          backends: {
-            [backend]: {
-              ...{ name: backend, service: 'web', port: 3000, health: { path: '/health', status: '200' }, healthIntervalMs: 500 },
-              routes: [{ kind: 'http', path: '/', redirectFrom: [], tls: 'none', redirectToHttps: false }],
-              ...{ timeouts: { responseMs: 30_000, tunnelMs: 60_000 }, compress: false, maxBodyBytes: 0, securityHeaders: false },
-              ...{ servers: [{ name: container.slice(0, 12), container, address, port: 3000, state: 'ready' }], hold: false, holdMs: 5000 },
-            },
-          },
-        },
-      },
-    }));
-    await edge.ensureRunning();
+    const edge = await routeThroughEdge(project, { service: 'web', settings: { takeovers: [{ port, temporary }] } });
     await eventually(() => ask(temporary, false).then((text) => expect(text).toContain('version new')));
 
     const { seen, end } = startAsking(port);
     await eventually(() => expect(seen.answers['composure test app']).toBeGreaterThan(20));
     expect(await ask(port, false)).toContain('version old');
     try {
-      await beginTakeover(edge, port);
-      await beginTakeover(edge, port);
+      await addRedirect(edge.name, port, temporary);
       expect(await ask(port, false)).toContain('version new');
       await project.docker(['stop', '-t', '2', old?.Id ?? '']);
       await finishTakeover(edge, port);
