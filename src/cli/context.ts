@@ -3,12 +3,12 @@ import { engineSocket, openDocker } from '../docker/api.ts';
 import { openEdge } from '../edge/edge.ts';
 import { Failure } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
+import type { Project } from '../project/model.ts';
 import type { Rollout } from '../rollout/context.ts';
 import { stateFolder } from '../state/folder.ts';
 import { rememberProject } from '../state/projects.ts';
 import type { ProjectFlags } from './flags.ts';
 import type { Io } from './io.ts';
-import { projectOf } from './load.ts';
 import { renderer } from './render/events.ts';
 
 export function reporter(io: Io, flags: { json?: boolean }): Report {
@@ -16,11 +16,11 @@ export function reporter(io: Io, flags: { json?: boolean }): Report {
 }
 
 /** Everything a command that changes the project needs. */
-export async function openRollout(io: Io, flags: ProjectFlags & { wait?: number }): Promise<Rollout> {
+export async function openRollout(io: Io, flags: ProjectFlags & { wait?: number }, loading: Promise<Project>): Promise<Rollout> {
   const docker = openDocker(engineSocket(io.env));
   const report = reporter(io, flags);
   const folder = stateFolder(io.env);
-  const project = await projectOf(io, flags);
+  const project = await loading;
   await rememberProject(folder, project.folder, project.name);
   const edge = openEdge({ stateFolder: folder, docker, report });
   return {

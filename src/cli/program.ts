@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { parseDurationMs } from '../kit/duration.ts';
 import { Failure } from '../kit/errors.ts';
-import type { Outcome } from './flags.ts';
+import type { Project } from '../project/model.ts';
+import type { Outcome, ProjectFlags } from './flags.ts';
 import type { Io } from './io.ts';
 
 const collect = (value: string, all: string[] = []): string[] => [...all, value];
@@ -37,6 +38,13 @@ function onProject(command: Command): Command {
 
 const example = (...lines: string[]): string => `\nExamples:\n${lines.map((line) => `  $ composure ${line}`).join('\n')}\n`;
 
+/** Compose is asked for the project while the modules of the command are loaded: both take about as long. */
+function startLoading(io: Io, flags: ProjectFlags): Promise<Project> {
+  const project = import('./load.ts').then(({ projectOf }) => projectOf(io, flags));
+  project.catch(() => {});
+  return project;
+}
+
 /** For reading the command line's own description: nothing is shown and nobody is asked. */
 const NOBODY: Io = { cwd: '/', env: {}, stdout: () => {}, stderr: () => {}, isTTY: false };
 
@@ -66,7 +74,10 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }): C
     .option('--force-recreate', 'replace containers also when nothing changed')
     .option('--ignore-unhealthy', 'release although an unchanged service is unhealthy')
     .addHelpText('after', example('deploy', 'deploy api worker --yes', 'deploy --env prod --dry-run', 'deploy --wait 10m --json'))
-    .action(async (services: string[], flags) => (await import('./commands/deploy.ts')).deployCommand(io, services, flags));
+    .action(async (services: string[], flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/deploy.ts')).deployCommand(io, services, flags, project);
+    });
 
   onProject(program.command('plan'))
     .description('print what deploy would do, and why; the same as deploy --dry-run')
@@ -74,29 +85,41 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }): C
     .option('--force-recreate', 'plan as if everything had changed')
     .option('--ignore-unhealthy', 'plan although an unchanged service is unhealthy')
     .addHelpText('after', example('plan', 'plan api --json'))
-    .action(async (services: string[], flags) =>
-      (await import('./commands/deploy.ts')).deployCommand(io, services, {
-        ...flags,
-        dryRun: true,
-        yes: true,
-        pull: 'never',
-        build: false,
-        wait: 0,
-      }),
-    );
+    .action(async (services: string[], flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/deploy.ts')).deployCommand(
+        io,
+        services,
+        {
+          ...flags,
+          dryRun: true,
+          yes: true,
+          pull: 'never',
+          build: false,
+          wait: 0,
+        },
+        project,
+      );
+    });
 
   waiting(confirmable(onProject(program.command('rollback'))))
     .description('go back to an earlier release; without a number to the one before')
     .argument('[release]', 'number of the release', releaseNumber)
     .option('--ignore-unhealthy', 'go back although an unchanged service is unhealthy')
     .addHelpText('after', example('rollback', 'rollback 12 --yes', 'rollback --dry-run'))
-    .action(async (release: number | undefined, flags) => (await import('./commands/rollback.ts')).rollbackCommand(io, release, flags));
+    .action(async (release: number | undefined, flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/rollback.ts')).rollbackCommand(io, release, flags, project);
+    });
 
   waiting(onProject(program.command('recover')))
     .description('end what a killed command left half done: finish a committed release, take any other back')
     .option('--dry-run', 'say what would be done and touch nothing')
     .addHelpText('after', example('recover'))
-    .action(async (flags) => (await import('./commands/recover.ts')).recoverCommand(io, flags));
+    .action(async (flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/recover.ts')).recoverCommand(io, flags, project);
+    });
 
   onProject(program.command('status'))
     .description('services, replicas, health, release and edge')
@@ -121,7 +144,10 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }): C
     .description('take the project down and its routes out of the edge; volumes stay unless --volumes says otherwise')
     .option('--volumes', 'also remove the named volumes and what is in them')
     .addHelpText('after', example('down', 'down --volumes --yes'))
-    .action(async (flags) => (await import('./commands/down.ts')).downCommand(io, flags));
+    .action(async (flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/down.ts')).downCommand(io, flags, project);
+    });
 
   const edge = program.command('edge').description('the HAProxy in front of all projects of this host');
   const edgeCommand = (name: string, text: string): Command => edge.command(name).description(text).option('--json', 'print JSON');

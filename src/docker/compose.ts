@@ -1,4 +1,3 @@
-import { parse } from 'yaml';
 import { Failure } from '../kit/errors.ts';
 import { type RunResult, run } from '../kit/spawn.ts';
 
@@ -35,7 +34,8 @@ export type ComposeConfig =
  */
 export async function composeConfig(target: ConfigTarget): Promise<ComposeConfig> {
   const ask = (args: string[]) => run('docker', ['compose', ...target.args, 'config', ...args], { cwd: target.cwd, env: target.env });
-  const [config, hash] = await Promise.all([ask([]), ask(['--hash', '*'])]);
+  // The parser is loaded while Compose works.
+  const [config, hash, { parse }] = await Promise.all([ask([]), ask(['--hash', '*']), import('yaml')]);
   const { warnings, rest } = splitMessages(config.stderr);
   if (config.code !== 0) {
     await blameTool(config, target.env);

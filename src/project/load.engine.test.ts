@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkDocker } from '../docker/compose.ts';
 import { Failure } from '../kit/errors.ts';
 import { run } from '../kit/spawn.ts';
-import { loadProject, type ProjectOptions } from './load.ts';
+import type { ProjectOptions } from './find.ts';
+import { loadProject } from './load.ts';
 
 const fixtures = join(import.meta.dirname, '../../test/fixtures/projects');
 let scratch: string;

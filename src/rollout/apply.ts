@@ -181,21 +181,23 @@ async function createContainers(world: World, totals: { service: string; add: nu
 
 async function startContainers(world: World, service: string, ids: string[]): Promise<string> {
   const definition = world.project.services[service];
-  if (definition && definition.edge.length > 0) {
-    await joinEdge(world, ids);
-    const present = await currentServers(world, service);
-    const fresh = ids.filter((id) => !present.ready.includes(id) && !present.drain.includes(id));
-    if (fresh.length > 0) await routeTo(world, { [service]: { ...present, drain: [...present.drain, ...fresh] } });
-  }
-  await Promise.all(
-    ids.map(async (id) => {
-      await startNamed(world.docker, id);
-      if (definition && definition.postStart.length > 0)
-        await runHooks(world.docker, await world.docker.inspectContainer(id), definition.postStart, 'post_start', world.report);
-    }),
-  );
+  const routed = definition !== undefined && definition.edge.length > 0;
+  if (routed) await joinEdge(world, ids);
+  const start = async (id: string): Promise<void> => {
+    await startNamed(world.docker, id);
+    if (definition && definition.postStart.length > 0)
+      await runHooks(world.docker, await world.docker.inspectContainer(id), definition.postStart, 'post_start', world.report);
+  };
+  // The edge may know a container before it runs: it gets no request until the switch, and its check begins at once.
+  await Promise.all([...ids.map(start), ...(routed ? [addDraining(world, service, ids)] : [])]);
   const infos = await Promise.all(ids.map((id) => world.docker.findContainer(id)));
   return infos.flatMap((info) => (info ? nameOf(info) : [])).join(', ');
+}
+
+async function addDraining(world: World, service: string, ids: string[]): Promise<void> {
+  const present = await currentServers(world, service);
+  const fresh = ids.filter((id) => !present.ready.includes(id) && !present.drain.includes(id));
+  if (fresh.length > 0) await routeTo(world, { [service]: { ...present, drain: [...present.drain, ...fresh] } });
 }
 
 /** Hooks, then the container's own stop signal and grace. What the edge still had open at that moment is said, never hidden. */

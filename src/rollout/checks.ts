@@ -7,7 +7,7 @@ import { edgePorts } from './plan.ts';
 import { findClaim, wantedSettings } from './routes.ts';
 
 /** Refuses what can be known to go wrong before anything is planned or touched. */
-export function checkProject(project: Project, observed: Observed, edge: EdgeState, only: string[]): void {
+export function checkProject(project: Project, edge: EdgeState, only: string[]): void {
   const unknown = only.find((name) => !project.services[name]);
   if (unknown) {
     throw new Failure('SERVICE_UNKNOWN', `the project ${project.name} has no service ${unknown}`, {
@@ -36,7 +36,7 @@ export function checkProject(project: Project, observed: Observed, edge: EdgeSta
       next: `choose another host or path, or take it from ${claim.project} first`,
     });
   }
-  const ports = edgePorts(project, observed.edge.settings);
+  const ports = edgePorts(project, edge.settings);
   for (const service of Object.values(project.services)) {
     const own = service.publishedPorts.find(({ published, protocol }) => protocol === 'tcp' && ports.includes(published));
     if (own) {

@@ -36,7 +36,7 @@ export interface Released {
 export async function planOnly(rollout: Rollout, options: Pick<DeployOptions, 'only' | 'force' | 'ignoreUnhealthy'>): Promise<Plan> {
   const { project, docker, edge, stateFolder } = rollout;
   const observed = await observe(project, docker, edge, stateFolder);
-  checkProject(project, observed, await edge.read(), options.only);
+  checkProject(project, await edge.read(), options.only);
   const plan = planRelease(project, observed, { kind: 'deploy', only: options.only, force: options.force, reusable: {} });
   checkPlan(project, observed, plan, options);
   const missing = Object.values(project.services).filter(({ name, builds }) => !observed.images[name] && !builds);
@@ -53,8 +53,8 @@ export async function planOnly(rollout: Rollout, options: Pick<DeployOptions, 'o
 export async function deploy(rollout: Rollout, options: DeployOptions): Promise<Released> {
   return withProjectLock(rollout, 'deploy', async () => {
     await finishOrUndo(rollout);
-    const { project, docker, edge, stateFolder } = rollout;
-    checkProject(project, await observe(project, docker, edge, stateFolder), await edge.read(), options.only);
+    const { project, edge } = rollout;
+    checkProject(project, await edge.read(), options.only);
     await prepareImages(rollout, options);
     await prepareEdgeImage(rollout);
     return release(rollout, { kind: 'deploy', only: options.only, force: options.force, reusable: {} }, options);

@@ -46,7 +46,7 @@ describe('the plan of a release', () => {
 
          1  create 1 migrate  (a fresh container of the job, in the new image)
          2  run migrate to its end  (once, in the new image, at most 5 min 00 s; if it fails nothing is touched)
-         3  prepare the edge  (the containers that serve now are behind the edge)
+         3  prepare the edge  (containers that serve now are not behind it yet)
          4  create 2 api, 1 worker  (beside the old ones, by Compose itself)
          5  start 1 new api  (without traffic yet)
          6  wait until 1 new api is ready  (Docker health and the edge’s own check)

@@ -288,9 +288,10 @@ function addRelease(
   const fixedName = (entry: Moving): boolean => entry.service.containerName !== undefined;
   const taken = takeovers(project, observed, moving);
 
-  if (order.some(({ plan }) => plan.routed) || routing !== undefined) {
+  const preparation = whyPrepareEdge(observed, order, routing, taken.length > 0);
+  if (preparation !== undefined) {
     const prepare: Step[] = [
-      { id: 'prepare-edge', kind: 'prepare-edge', why: routing ?? 'the containers that serve now are behind the edge' },
+      { id: 'prepare-edge', kind: 'prepare-edge', why: preparation },
       ...taken.map(
         (take): Step => ({
           id: `take-over-port:${take.port}`,
@@ -377,6 +378,20 @@ function addRelease(
   for (const { port } of taken)
     steps.push({ id: `give-port:${port}`, kind: 'give-port', port, why: `the edge listens on port ${port} itself` });
   steps.push({ id: 'record', kind: 'record', why: 'the release, its images by digest, and what may be cleaned up' });
+}
+
+/** Why the edge has work to do before anything new exists, or undefined when it runs and knows all it needs. */
+function whyPrepareEdge(observed: Observed, order: Moving[], routing: string | undefined, takesPort: boolean): string | undefined {
+  if (routing !== undefined) return routing;
+  const routed = order.filter(({ plan }) => plan.routed);
+  if (routed.length === 0) return undefined;
+  if (!observed.edge.running) return 'it does not run';
+  if (takesPort) return 'a port changes hands';
+  const served = new Set(
+    Object.values(observed.edge.project?.backends ?? {}).flatMap(({ servers }) => servers.map(({ container }) => container)),
+  );
+  const outside = routed.some(({ old, kept }) => [...old, ...kept].some((id) => !served.has(id)));
+  return outside ? 'containers that serve now are not behind it yet' : undefined;
 }
 
 /** One batch after the other: hold requests where nothing else serves, drain, stop, start, gate, let requests go on. */

@@ -34,7 +34,12 @@ export function planUndo(release: Unfinished, { containers, snapshots, gateTimeo
 
   const steps: Step[] = [];
   const routed = affected.filter(({ routed }) => routed);
-  const edgeTouched = release.begun.has('prepare-edge');
+  const isRouted = (service: string): boolean => routed.some((entry) => entry.service === service);
+  const edgeTouched = plan.steps.some(
+    (step) =>
+      release.begun.has(step.id) &&
+      (step.kind === 'prepare-edge' || step.kind === 'route' || (step.kind === 'start' && isRouted(step.service))),
+  );
   if (edgeTouched) {
     const back = routed.map((entry): Routing => {
       const ready = before(entry).filter(up);

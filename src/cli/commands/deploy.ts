@@ -1,4 +1,5 @@
 import { formatMs } from '../../kit/duration.ts';
+import type { Project } from '../../project/model.ts';
 import { deploy, planOnly, type Released } from '../../rollout/deploy.ts';
 import type { Plan } from '../../rollout/model.ts';
 import { printPlan } from '../../rollout/print.ts';
@@ -16,8 +17,8 @@ export interface DeployFlags extends ProjectFlags {
   ignoreUnhealthy?: boolean;
 }
 
-export async function deployCommand(io: Io, services: string[], flags: DeployFlags): Promise<void> {
-  const rollout = await openRollout(io, flags);
+export async function deployCommand(io: Io, services: string[], flags: DeployFlags, loading: Promise<Project>): Promise<void> {
+  const rollout = await openRollout(io, flags, loading);
   const options = { only: services, force: flags.forceRecreate ?? false, ignoreUnhealthy: flags.ignoreUnhealthy ?? false };
   if (flags.dryRun) {
     printDryRun(io, await planOnly(rollout, options), flags.json);

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { composeDown } from '../../docker/release.ts';
 import { removeProjectNetwork } from '../../edge/network.ts';
 import { Failure } from '../../kit/errors.ts';
+import type { Project } from '../../project/model.ts';
 import { listProjectContainers, serviceOf } from '../../rollout/containers.ts';
 import { withProjectLock } from '../../rollout/context.ts';
 import { journalPath } from '../../rollout/journal.ts';
@@ -16,8 +17,8 @@ interface DownFlags extends ProjectFlags {
   volumes?: boolean;
 }
 
-export async function downCommand(io: Io, flags: DownFlags): Promise<void> {
-  const rollout = await openRollout(io, flags);
+export async function downCommand(io: Io, flags: DownFlags, loading: Promise<Project>): Promise<void> {
+  const rollout = await openRollout(io, flags, loading);
   const { project, docker, edge, report } = rollout;
   const containers = await listProjectContainers(docker, project.name);
   const routes = Object.keys((await edge.read()).projects[project.name]?.backends ?? {});

@@ -1,3 +1,4 @@
+import type { Project } from '../../project/model.ts';
 import { withProjectLock } from '../../rollout/context.ts';
 import { isCommitted, readUnfinished } from '../../rollout/journal.ts';
 import { finishOrUndo } from '../../rollout/recover.ts';
@@ -5,8 +6,12 @@ import { openRollout } from '../context.ts';
 import type { ProjectFlags } from '../flags.ts';
 import type { Io } from '../io.ts';
 
-export async function recoverCommand(io: Io, flags: ProjectFlags & { wait: number; dryRun?: boolean }): Promise<void> {
-  const rollout = await openRollout(io, flags);
+export async function recoverCommand(
+  io: Io,
+  flags: ProjectFlags & { wait: number; dryRun?: boolean },
+  loading: Promise<Project>,
+): Promise<void> {
+  const rollout = await openRollout(io, flags, loading);
   const print = (done: boolean, text: string): void =>
     io.stdout(flags.json ? `${JSON.stringify({ project: rollout.project.name, recovered: done, text })}\n` : `${text}\n`);
   if (flags.dryRun) {

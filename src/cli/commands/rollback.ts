@@ -1,3 +1,4 @@
+import type { Project } from '../../project/model.ts';
 import { observe } from '../../rollout/observe.ts';
 import { planRelease } from '../../rollout/plan.ts';
 import { findTarget, rollback, rollbackProject } from '../../rollout/rollback.ts';
@@ -13,8 +14,8 @@ interface RollbackFlags extends ProjectFlags {
   ignoreUnhealthy?: boolean;
 }
 
-export async function rollbackCommand(io: Io, release: number | undefined, flags: RollbackFlags): Promise<void> {
-  const rollout = await openRollout(io, flags);
+export async function rollbackCommand(io: Io, release: number | undefined, flags: RollbackFlags, loading: Promise<Project>): Promise<void> {
+  const rollout = await openRollout(io, flags, loading);
   if (flags.dryRun) {
     const target = await findTarget(rollout, release);
     const { project, reusable } = await rollbackProject(rollout, target);

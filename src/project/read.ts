@@ -1,0 +1,238 @@
+import { stat } from 'node:fs/promises';
+import type { ComposeConfig } from '../docker/compose.ts';
+import { Failure } from '../kit/errors.ts';
+import { checkKey, type Problem, placeProblems } from './check.ts';
+import { contentPaths, hashContent } from './content.ts';
+import type { FoundProject } from './find.ts';
+import type { EdgeSpec, Project, ProjectSettings, ReleaseJob, Service } from './model.ts';
+import { refusal } from './refusals.ts';
+import { conflicts, readRoute, readSettings, splitWords } from './routes.ts';
+import { edgeEntry, edgeKey, KEYS, releaseKey, settingsKey } from './schema.ts';
+import { isMapping, mapping, type PlainService, readService, undouble } from './services.ts';
+import { firstUse, type Path, placeOf, readSources, type Source } from './sources.ts';
+import { closest } from './suggest.ts';
+
+type Mapping = Record<string, unknown>;
+
+/** How long a release job may run that is not marked with x-release. */
+const JOB_TIMEOUT_MS = 600_000;
+
+/** Compose's answer about a project, with our keys checked and everything filled in. Throws what `loadProject` says. */
+export async function readProject(
+  { folder, files, target }: FoundProject,
+  config: ComposeConfig,
+  env: string | undefined,
+): Promise<Project> {
+  const sources = await readSources(files);
+  if (!config.ok) throw refusal(config.reason, sources, files, folder);
+  const model = mapping(undouble(config.model));
+  const name = String(model.name ?? '');
+  const services = mapping(model.services);
+  const plain = Object.fromEntries(Object.entries(services).map(([key, value]) => [key, readService(name, key, mapping(value))]));
+  const keys = await readKeys(model, plain, folder, sources);
+  const contents = await Promise.all(
+    Object.entries(plain).map(
+      async ([key, service]) => [key, await hashContent(contentPaths(mapping(services[key]), model, service.mounts))] as const,
+    ),
+  );
+  const content = new Map(contents);
+  const { unsetVariables, warnings } = readWarnings(config.warnings, sources, folder);
+  const full = Object.entries(plain).map(([key, service]): [string, Service] => {
+    const release = keys.releases[key];
+    return [
+      key,
+      {
+        ...service,
+        configHash: config.hashes[key] ?? '',
+        contentHash: content.get(key)?.hash ?? '',
+        contentFiles: content.get(key)?.files ?? [],
+        edge: keys.edges[key] ?? [],
+        ...(release ? { release } : {}),
+      },
+    ];
+  });
+  return {
+    name,
+    folder,
+    compose: target,
+    files,
+    ...(env === undefined ? {} : { environment: env }),
+    services: Object.fromEntries(full),
+    networks: mapEntries(model.networks, (key, value) => ({
+      name: String(value.name ?? key),
+      external: value.external === true,
+      definition: value,
+    })),
+    volumes: mapEntries(model.volumes, (key, value) => ({ name: String(value.name ?? key), external: value.external === true })),
+    settings: keys.settings,
+    warnings: [...warnings, ...keyWarnings(model, sources, folder)],
+    unsetVariables,
+    resolved: JSON.stringify(config.model),
+  };
+}
+
+function mapEntries<T>(value: unknown, read: (key: string, value: Mapping) => T): Record<string, T> {
+  return Object.fromEntries(Object.entries(mapping(value)).map(([key, inside]) => [key, read(key, mapping(inside))]));
+}
+
+interface Keys {
+  settings: ProjectSettings;
+  edges: Record<string, EdgeSpec[]>;
+  releases: Record<string, ReleaseJob>;
+}
+
+async function readKeys(model: Mapping, plain: Record<string, PlainService>, folder: string, sources: readonly Source[]): Promise<Keys> {
+  const problems: Problem[] = [];
+  const services = mapping(model.services);
+  const written = model['x-composure'] ?? {};
+  const settings = readSettings(checkKey(settingsKey, written, ['x-composure'], sources, problems) ?? settingsKey.parse({}), folder);
+  const routes: { service: string; spec: EdgeSpec; path: Path }[] = [];
+  const releases: Record<string, ReleaseJob> = {};
+  for (const service of Object.values(plain)) {
+    const own = mapping(services[service.name]);
+    if (own['x-edge'] !== undefined) {
+      for (const found of readEdge(own['x-edge'], service, settings, folder, sources, problems))
+        routes.push({ service: service.name, ...found });
+    }
+    const job = readRelease(own['x-release'], 'x-release' in own, service.name, sources, problems);
+    if (job) releases[service.name] = job;
+  }
+  for (const service of Object.values(plain)) {
+    for (const [other, { condition }] of Object.entries(service.dependsOn)) {
+      if (condition === 'service_completed_successfully' && plain[other]) releases[other] ??= { timeoutMs: JOB_TIMEOUT_MS };
+    }
+  }
+  for (const { service, path } of routes) {
+    if (releases[service]) problems.push({ path, message: `service ${service}: a release job ends by itself and cannot have x-edge` });
+  }
+  problems.push(...conflicts(routes, settings), ...(await missingFiles(routes, settings)));
+  if (problems.length > 0) throw invalidKeys(problems, sources, folder);
+  const edges: Record<string, EdgeSpec[]> = {};
+  for (const { service, spec } of routes) edges[service] = [...(edges[service] ?? []), spec];
+  return { settings, edges, releases };
+}
+
+function readEdge(
+  value: unknown,
+  service: PlainService,
+  settings: ProjectSettings,
+  folder: string,
+  sources: readonly Source[],
+  problems: Problem[],
+): { spec: EdgeSpec; path: Path }[] {
+  const base: Path = ['services', service.name, 'x-edge'];
+  if (!isMapping(value) && !Array.isArray(value)) {
+    checkKey(edgeKey, value, base, sources, problems);
+    return [];
+  }
+  const entries: [unknown, Path][] = Array.isArray(value) ? value.map((entry, index) => [entry, [...base, index]]) : [[value, base]];
+  return entries.flatMap(([raw, path]) => {
+    const entry = checkKey(edgeEntry, raw, path, sources, problems);
+    const spec = entry && readRoute({ entry, written: new Set(Object.keys(mapping(raw))), path }, service, settings, folder, problems);
+    return spec ? [{ spec, path }] : [];
+  });
+}
+
+function readRelease(
+  value: unknown,
+  there: boolean,
+  service: string,
+  sources: readonly Source[],
+  problems: Problem[],
+): ReleaseJob | undefined {
+  if (!there) return undefined;
+  const path: Path = ['services', service, 'x-release'];
+  const key = checkKey(releaseKey, value ?? {}, path, sources, problems);
+  if (!key) return undefined;
+  const command = typeof key.command === 'string' ? splitWords(key.command) : key.command;
+  if (key.command !== undefined && command === undefined)
+    problems.push({ path: [...path, 'command'], message: `service ${service}: a quote in command is not closed` });
+  return { timeoutMs: key.timeout, ...(command === undefined ? {} : { command }) };
+}
+
+async function missingFiles(
+  routes: readonly { service: string; spec: EdgeSpec; path: Path }[],
+  settings: ProjectSettings,
+): Promise<Problem[]> {
+  const wanted: { path: Path; file: string }[] = [];
+  for (const { spec, path } of routes) {
+    if (typeof spec.tls !== 'object') continue;
+    wanted.push(
+      { path: [...path, 'tls', 'cert'], file: spec.tls.certificateFile },
+      { path: [...path, 'tls', 'key'], file: spec.tls.keyFile },
+    );
+  }
+  const caFile = settings.edge.acme?.caFile;
+  if (caFile !== undefined) wanted.push({ path: ['x-composure', 'edge', 'acme', 'ca_file'], file: caFile });
+  const checked = await Promise.all(
+    wanted.map(async ({ path, file }) =>
+      (await stat(file).catch(() => undefined))?.isFile() ? [] : [{ path, message: `the file ${file} does not exist` }],
+    ),
+  );
+  return checked.flat();
+}
+
+function invalidKeys(problems: readonly Problem[], sources: readonly Source[], folder: string): Failure {
+  const placed = placeProblems(problems, sources, folder);
+  const first = placed[0];
+  const more = placed.length > 1 ? ` (and ${placed.length - 1} more)` : '';
+  return new Failure('CONFIG_INVALID', `${first?.message ?? 'invalid x- keys'}${more}`, {
+    ...(first ? { where: first.where } : {}),
+    next: 'correct the compose file; every field is described in docs/reference/compose-keys.md',
+    details: placed.map(({ where, message }) => `${where}: ${message}`),
+  });
+}
+
+const UNSET = /^The "([^"]+)" variable is not set\. Defaulting to a blank string/;
+
+function readWarnings(
+  messages: readonly string[],
+  sources: readonly Source[],
+  folder: string,
+): Pick<Project, 'unsetVariables' | 'warnings'> {
+  const unset = new Map<string, string | undefined>();
+  const warnings: string[] = [];
+  for (const message of messages) {
+    const name = UNSET.exec(message)?.[1];
+    if (name !== undefined) unset.set(name, firstUse(sources, name, folder));
+    else if (!/the attribute `version` is obsolete/.test(message)) warnings.push(message);
+  }
+  const unsetVariables = [...unset].map(([name, where]) => ({ name, where: where ?? 'an env file' }));
+  return {
+    unsetVariables,
+    warnings: [
+      ...unsetVariables.map(({ name, where }) => `${where}: the variable ${name} is not set; Compose puts nothing in its place`),
+      ...warnings,
+    ],
+  };
+}
+
+/** Keys that later versions read; today they have no effect. */
+const LATER = ['x-autoscale', 'x-backup'];
+
+/** x- keys that look like ours and are not: misspelt, or in the wrong place. Foreign ones are nobody's business. */
+function keyWarnings(model: Mapping, sources: readonly Source[], folder: string): string[] {
+  const warnings: string[] = [];
+  const check = (key: string, path: Path, here: readonly string[], elsewhere: Record<string, string>) => {
+    if (!key.startsWith('x-') || here.includes(key)) return;
+    const place = placeOf(sources, path, folder);
+    const warn = (text: string) => warnings.push(place === undefined ? text : `${place}: ${text}`);
+    const owner = elsewhere[key];
+    if (owner !== undefined) return warn(`${key} has no effect here; it belongs ${owner}`);
+    if (LATER.includes(key)) return warn(`${key} has no effect in this version`);
+    const guess = closest(
+      key.slice(2),
+      [...here, ...LATER].map((known) => known.slice(2)),
+    );
+    if (guess !== undefined) warn(`${key} has no effect; did you mean "x-${guess}"?`);
+  };
+  const ofService = Object.keys(KEYS.service);
+  const ofProject = Object.keys(KEYS.project);
+  const atTop = Object.fromEntries(ofProject.map((key) => [key, 'at the top of the file, beside services']));
+  // A service key at the top is often only an anchor for others to merge: no word about it.
+  for (const key of Object.keys(model)) if (!ofService.includes(key) && !LATER.includes(key)) check(key, [key], ofProject, {});
+  for (const [name, service] of Object.entries(mapping(model.services))) {
+    for (const key of Object.keys(mapping(service))) check(key, ['services', name, key], ofService, atTop);
+  }
+  return warnings;
+}
