@@ -3,18 +3,18 @@ import { request } from 'node:http';
 import { expect, test } from 'vitest';
 import { startLoad } from '../../bench/load/load.ts';
 import type { LoadReport } from '../../bench/load/model.ts';
+import { backend, get, serve, server, withBackends, withEdge } from '../../test/support/edge.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { sleep } from '../kit/wait.ts';
-import { backend, get, serve, server, withBackends, withEdge } from './edge.fixture.ts';
 import { askAll } from './observe.ts';
 import { writeEdgeState } from './state.ts';
 
 const STEADY = { keepAliveGet: 4, post: 4, newConnections: 4 };
 
-const noneFailed = (report: LoadReport): void => {
+const noneFailed = (report: LoadReport, atLeast = 100): void => {
   expect(report.failures).toEqual([]);
   expect(report.failed).toBe(0);
-  expect(report.ok).toBeGreaterThan(100);
+  expect(report.ok).toBeGreaterThan(atLeast);
 };
 
 test('servers are added, drained and removed under load without a failed request, and a draining one gets nothing new', async () => {
@@ -90,7 +90,7 @@ test('requests are held while no server is ready, bodies included, and fail with
     await set(backend({ servers: [server('two', two.port)] }));
     await sleep(300);
     const report = await load.stop();
-    noneFailed(report);
+    noneFailed(report, 30);
     expect(report.kinds.post.maxMs).toBeGreaterThan(2000);
 
     // With a ready server beside it, holding costs no request anything.

@@ -179,7 +179,7 @@ export function sumStats(processes: StatRow[][], backends?: string[]): ServerSta
         sum.set(key, {
           backend,
           server,
-          status: row.status ?? '',
+          status: statusOf(row),
           ...checkOf(row),
           sessions: number(row, 'scur'),
           requests: number(row, 'stot'),
@@ -192,6 +192,12 @@ export function sumStats(processes: StatRow[][], backends?: string[]): ServerSta
     }
   });
   return [...sum.values()];
+}
+
+/** Without the count of checks on the way up or down ("UP 1/2"). One that drains by its weight is reported like any that drains. */
+function statusOf(row: StatRow): string {
+  const status = (row['status'] ?? '').replace(/ \d+\/\d+$/, '');
+  return status === 'UP' && row['weight'] === '0' ? 'DRAIN' : status;
 }
 
 function checkOf(row: StatRow): { checkPassed: boolean; checkText: string } {
