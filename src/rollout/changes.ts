@@ -1,4 +1,4 @@
-import type { Project, Service } from '../project/model.ts';
+import type { Service } from '../project/model.ts';
 import type { Observed, ObservedContainer } from './model.ts';
 
 export interface Change {
@@ -9,14 +9,14 @@ export interface Change {
   why: string;
 }
 
-/** Compares the containers of one service with what the project wants. Stopped containers count as absent. */
-export function compareService(service: Service, project: Project, observed: Observed, force: boolean): Change {
+/** Compares the containers of one service with what the project wants. Stopped ones count as absent; `force` is a reason to replace them all. */
+export function compareService(service: Service, observed: Observed, force: string | undefined): Change {
   const present = observed.containers.filter((container) => container.service === service.name && isUp(container));
   const reasons = new Set<string>();
   const upToDate: ObservedContainer[] = [];
   const outdated: ObservedContainer[] = [];
   for (const container of present) {
-    const reason = force ? 'asked for (--force-recreate)' : whyOutdated(service, container, project, observed);
+    const reason = force ?? whyOutdated(service, container, observed);
     if (reason) {
       reasons.add(reason);
       outdated.push(container);
@@ -35,7 +35,7 @@ export function compareService(service: Service, project: Project, observed: Obs
 export const isUp = (container: ObservedContainer): boolean =>
   container.state === 'running' || container.state === 'restarting' || container.state === 'paused';
 
-function whyOutdated(service: Service, container: ObservedContainer, _project: Project, observed: Observed): string | undefined {
+function whyOutdated(service: Service, container: ObservedContainer, observed: Observed): string | undefined {
   if (container.configHash !== service.configHash) return 'configuration changed';
   const image = observed.images[service.name];
   if (image && image.id !== container.imageId) return `image changed: ${shortId(container.imageId)} → ${shortId(image.id)}`;

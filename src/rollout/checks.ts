@@ -3,6 +3,7 @@ import { Failure } from '../kit/errors.ts';
 import type { Project } from '../project/model.ts';
 import { isUp } from './changes.ts';
 import type { Observed, Plan } from './model.ts';
+import { changedNetworks } from './networks.ts';
 import { edgePorts } from './plan.ts';
 import { findClaim, wantedSettings } from './routes.ts';
 
@@ -63,6 +64,20 @@ export function checkProject(project: Project, edge: EdgeState, only: string[]):
   }
 }
 
+/** Compose changes a network only by stopping and disconnecting everything on it, which no release may do unasked. */
+function checkNetworks(project: Project, observed: Observed): void {
+  const changed = changedNetworks(project, observed.releases.at(-1));
+  if (changed.length === 0 || !observed.containers.some(isUp)) return;
+  throw new Failure(
+    'NETWORK_CHANGED',
+    `the definition of network ${changed.join(', ')} changed; Docker cannot change a network that is in use`,
+    {
+      where: changed[0] as string,
+      next: 'give the changed network a new key in networks: so that services move to it release by release, or take the project down first: composure down',
+    },
+  );
+}
+
 /** Refuses a plan that would start from a broken state or take what is not the project's. */
 export function checkPlan(project: Project, observed: Observed, plan: Plan, options: { ignoreUnhealthy: boolean }): void {
   const replaced = new Set(plan.services.filter(({ old }) => old.length > 0).map(({ service }) => service));
@@ -78,6 +93,7 @@ export function checkPlan(project: Project, observed: Observed, plan: Plan, opti
       });
     }
   }
+  if (plan.steps.length > 0) checkNetworks(project, observed);
   if (plan.steps.length === 0 || options.ignoreUnhealthy) return;
   const kept = new Set(plan.services.filter(({ action }) => action === 'keep').map(({ service }) => service));
   const sick = observed.containers.find(

@@ -138,7 +138,18 @@ export async function release(
   }
   await journal.close();
   await putAway(rollout, plan);
+  await certify(rollout);
   return { plan, changed: true, durationMs: performance.now() - began, cutRequests: progress.cutRequests };
+}
+
+/** Certificates for hosts that are new; one that cannot be had is said and tried again by the agent, the release stands. */
+async function certify({ project, edge, stateFolder, report, signal }: Rollout): Promise<void> {
+  if (!Object.values(project.services).some((service) => service.edge.some(({ tls }) => tls !== 'none'))) return;
+  const { obtainCertificates } = await import('../edge/certificates/obtain.ts');
+  const results = await obtainCertificates(edge, await edge.read(), { stateFolder, report, signal });
+  for (const { host, failure } of results)
+    if (failure)
+      report({ kind: 'warning', text: `${host} has no certificate yet: ${failure.message}${failure.next ? `; ${failure.next}` : ''}` });
 }
 
 /** Takes a failed release back, or leaves it for inspection where the file says so, and answers the error to throw. */

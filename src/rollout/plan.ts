@@ -48,7 +48,7 @@ export function planRelease(project: Project, observed: Observed, options: PlanO
   for (const name of inDependencyOrder(project, [...inRelease])) {
     const service = project.services[name] as Service;
     if (service.release && !service.release.command) continue;
-    const entry = planService(service, project, observed, options, warnings);
+    const entry = planService(service, project, observed, { options, warnings, replaced: replacedServices(moving) });
     plans.push(entry.plan);
     if (entry.plan.action !== 'keep') moving.set(name, entry);
   }
@@ -66,7 +66,7 @@ export function planRelease(project: Project, observed: Observed, options: PlanO
     addJobs(steps, plans, jobsToRun, project, moving);
   }
   if (changed || routing !== undefined) addRelease(steps, plans, project, observed, moving, routing, { warnings, losses });
-  warnings.push(...capacityWarnings(project, observed, moving));
+  warnings.push(...capacityWarnings(project, observed, moving), ...proxyWarnings(project, observed, moving));
 
   const before: Record<string, string[]> = {};
   for (const container of observed.containers)
@@ -89,8 +89,23 @@ export function planRelease(project: Project, observed: Observed, options: PlanO
 /** A project that ran before Composure came: what is found running is recorded as its first release, so that it can be rolled back to. */
 export const needsFoundRecord = (observed: Observed): boolean => observed.releases.length === 0 && observed.containers.some(isUp);
 
-function planService(service: Service, project: Project, observed: Observed, options: PlanOptions, warnings: string[]): Moving {
-  const change = compareService(service, project, observed, options.force);
+const replacedServices = (moving: Map<string, Moving>): Set<string> =>
+  new Set([...moving].filter(([, { plan }]) => plan.action === 'replace').map(([name]) => name));
+
+/** Replaced although nothing of its own changed: asked for, or something that it depends on with `restart: true` is replaced. */
+function whyForced(service: Service, options: PlanOptions, replaced: Set<string>): string | undefined {
+  if (options.force) return 'asked for (--force-recreate)';
+  const dependency = Object.entries(service.dependsOn).find(([name, { restart }]) => restart && replaced.has(name));
+  return dependency && `depends_on ${dependency[0]} with restart: true`;
+}
+
+function planService(
+  service: Service,
+  project: Project,
+  observed: Observed,
+  { options, warnings, replaced }: { options: PlanOptions; warnings: string[]; replaced: Set<string> },
+): Moving {
+  const change = compareService(service, observed, whyForced(service, options, replaced));
   const decision = decideOrder(service, project, observed.images[service.name]?.exposesPorts ?? false);
   const isFirst = change.upToDate.length + change.outdated.length === 0;
   const kept = [...change.upToDate].sort((a, b) => a.number - b.number);
@@ -537,6 +552,24 @@ function proxyReloads(project: Project, observed: Observed, order: Moving[]): (S
         why: `${service.name} looks up the new addresses of ${names.join(', ')}`,
       },
     ];
+  });
+}
+
+/** What the plan makes of a proxy of the user's own. */
+function proxyWarnings(project: Project, observed: Observed, moving: Map<string, Moving>): string[] {
+  if (moving.size === 0) return [];
+  return Object.values(project.services).flatMap((service) => {
+    if (!isReverseProxy(service)) return [];
+    if (service.edge.length > 0)
+      return [
+        `${service.name} is a reverse proxy of your own: the edge is in front of it; requests that it passes on to other services are not drained by the edge, it retries them itself`,
+      ];
+    const ports = service.publishedPorts.map(({ published }) => published).join(', ');
+    return observed.containers.some((container) => container.service === service.name)
+      ? [
+          `${service.name} is a reverse proxy of your own and publishes ${ports} itself: the edge sees none of those requests; x-edge on ${service.name} without ports: puts the edge in front of it`,
+        ]
+      : [];
   });
 }
 

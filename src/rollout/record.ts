@@ -1,7 +1,9 @@
 import { userInfo } from 'node:os';
+import { COMPOSE } from '../docker/labels.ts';
 import { pruneReleases, type ReleasedService, type ReleaseRecord, readReleases, writeRelease } from '../state/releases.ts';
 import { listProjectContainers, serviceOf } from './containers.ts';
 import type { Plan } from './model.ts';
+import { networkHashes } from './networks.ts';
 import type { World } from './world.ts';
 
 /** How many releases stay on record; only the newest few keep containers. */
@@ -23,12 +25,30 @@ export async function recordRelease(world: World, plan: Plan): Promise<string> {
       kind: plan.kind,
       ...(plan.of === undefined ? {} : { of: plan.of }),
       services: await releasedServices(world),
+      networks: networkHashes(project),
     };
     await writeRelease(stateFolder, project.name, record, project.resolved);
   }
+  await warnOfDifferences(world);
   await pruneReleases(stateFolder, project.name, RECORDS_KEPT);
   const removed = await removeOldContainers(world, plan);
   return removed > 0 ? `${removed} stopped containers of older releases removed` : '';
+}
+
+/** `docker compose up -d` with the same files must find nothing to change: Compose would replace what has another hash, or make what is missing. */
+async function warnOfDifferences(world: World): Promise<void> {
+  const running = (await listProjectContainers(world.docker, world.project.name)).filter(({ State }) => State === 'running');
+  for (const service of Object.values(world.project.services)) {
+    if (service.release && !service.release.command) continue;
+    const own = running.filter(({ Labels }) => serviceOf(Labels) === service.name);
+    const different = own.filter(({ Labels }) => Labels[COMPOSE.configHash] !== service.configHash).length;
+    if (own.length !== service.replicas || different > 0) {
+      world.report({
+        kind: 'warning',
+        text: `${service.name}: ${own.length} of ${service.replicas} run${different > 0 ? `, ${different} with another configuration` : ''}; docker compose up -d would change that`,
+      });
+    }
+  }
 }
 
 async function releasedServices(world: World): Promise<Record<string, ReleasedService>> {

@@ -14,6 +14,8 @@ export interface ReleaseRecord {
   /** For a rollback: the release whose content this is. */
   of?: number;
   services: Record<string, ReleasedService>;
+  /** Hash of each network's definition, by its name in Docker. Compose can change a network only by taking all its containers down. */
+  networks?: Record<string, string>;
 }
 
 export interface ReleasedService {
