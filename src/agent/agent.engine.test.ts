@@ -36,11 +36,19 @@ async function withAgent(
   project: ScenarioProject,
   edge: Parameters<typeof runAgent>[0]['edge'],
   body: (said: string[]) => Promise<void>,
+  everyMs?: { containers: number },
 ): Promise<void> {
   const stop = new AbortController();
   const said: string[] = [];
   const report: Parameters<typeof runAgent>[0]['report'] = (event) => void ('text' in event && said.push(event.text));
-  const agent = runAgent({ stateFolder: project.state, docker: openDocker(), edge, report, signal: stop.signal });
+  const agent = runAgent({
+    stateFolder: project.state,
+    docker: openDocker(),
+    edge,
+    report,
+    signal: stop.signal,
+    ...(everyMs ? { everyMs } : {}),
+  });
   try {
     await body(said);
   } finally {
@@ -78,6 +86,23 @@ test('a service that is recreated by hand has its traffic back within 2 s after 
       });
       expect(stats).toHaveLength(2);
     });
+  });
+});
+
+test('what an upgrade of the edge leaves behind is removed once it has finished', { timeout: 120_000 }, async () => {
+  await withProject('agent tidy', { files }, async (project) => {
+    expect((await project.compose(['up', '-d', '--wait'])).code).toBe(0);
+    const edge = await routeThroughEdge(project, { service: 'web' });
+    await withAgent(
+      project,
+      edge,
+      async () => {
+        await edge.upgrade();
+        await eventually(async () => expect(await project.edgeContainers()).toHaveLength(1), { timeoutMs: 15_000 });
+        await answers(project.httpPort, '1')();
+      },
+      { containers: 300 },
+    );
   });
 });
 

@@ -6,6 +6,7 @@ import { Failure } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
 import { sleep } from '../kit/wait.ts';
 import { reconcile } from './reconcile.ts';
+import { removeFinishedGenerations } from './tidy.ts';
 
 export interface AgentOptions {
   stateFolder: string;
@@ -76,6 +77,9 @@ function createLook(options: AgentOptions) {
       wanted = false;
       try {
         await reconcile(options);
+        for (const name of await removeFinishedGenerations(options.docker, options.stateFolder)) {
+          options.report({ kind: 'note', text: `${name} has finished its streams and is removed` });
+        }
         lastProblem = '';
       } catch (error) {
         const text = describe(error);
