@@ -1,3 +1,4 @@
+import { COMPOSE } from '../docker/labels.ts';
 import { composeCreate, composeRunDetached } from '../docker/release.ts';
 import { addRedirect, removeRedirect } from '../edge/takeover-redirect.ts';
 import { formatMs } from '../kit/duration.ts';
@@ -219,17 +220,23 @@ async function stopContainers(world: World, service: string, ids: string[]): Pro
   return open > 0 ? `${open} sessions were still open and were asked to end` : '';
 }
 
+const oneOffName = (plan: Plan, service: string): string => `${plan.project}-${service}-release-${plan.release}`;
+
+/** Removes a release command's one-off container that a dead command left behind, only when it is this project's. */
+export async function removeOneOffJob(world: World, plan: Plan, service: string): Promise<void> {
+  const left = await world.docker.findContainer(oneOffName(plan, service));
+  if (left?.Config.Labels[COMPOSE.project] !== plan.project) return;
+  await stopGently(world.docker, left.Id);
+  await world.docker.removeContainer(left.Id, { force: true });
+}
+
 /** The job's container runs once to its end. A job that was left running by a crash is not taken over: its outcome would be a guess. */
 async function runJob(world: World, plan: Plan, step: Step & { kind: 'run-job' }, progress: Progress): Promise<string> {
   const began = performance.now();
   const command = world.project.services[step.service]?.release?.command;
+  if (step.oneOff) await removeOneOffJob(world, plan, step.service);
   const id = step.oneOff
-    ? await composeRunDetached(
-        world.project.compose,
-        step.service,
-        `${plan.project}-${step.service}-release-${plan.release}`,
-        command ?? [],
-      )
+    ? await composeRunDetached(world.project.compose, step.service, oneOffName(plan, step.service), command ?? [])
     : resolveRefs([step.container], progress.created)[0];
   if (id === undefined) throw new Failure('RELEASE_JOB_FAILED', `the job ${step.service} has no container`, { where: step.service });
   if (!step.oneOff) await startNamed(world.docker, id);

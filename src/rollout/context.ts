@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { projectFolder } from '../state/folder.ts';
 import { archiveJournal } from '../state/journal.ts';
@@ -33,6 +34,10 @@ export async function withProjectLock<T>(
   }
 }
 
+/** The model that an unfinished release makes containers from; finishing it later must not depend on what the files say then. */
+export const pendingModelPath = (rollout: Pick<Rollout, 'stateFolder' | 'project'>): string =>
+  join(projectFolder(rollout.stateFolder, rollout.project.name), 'release.compose.json');
+
 /** The finished journal goes to the archive, snapshots are no longer needed. */
 export async function putAway(rollout: World, plan: Plan): Promise<void> {
   const { stateFolder, project } = rollout;
@@ -40,5 +45,6 @@ export async function putAway(rollout: World, plan: Plan): Promise<void> {
     journalPath(stateFolder, project.name),
     join(projectFolder(stateFolder, project.name), 'journals', `${plan.release}-${Date.now()}.journal`),
   );
+  await rm(pendingModelPath(rollout), { force: true });
   await dropSnapshots(rollout);
 }

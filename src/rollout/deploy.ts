@@ -2,9 +2,10 @@ import { pullIfMissing } from '../docker/images.ts';
 import { composeBuild, composePull } from '../docker/release.ts';
 import { Failure } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
+import { writeFileDurably } from '../kit/files.ts';
 import { applySteps, noProgress } from './apply.ts';
 import { checkPlan, checkProject } from './checks.ts';
-import { putAway, type Rollout, withProjectLock } from './context.ts';
+import { pendingModelPath, putAway, type Rollout, withProjectLock } from './context.ts';
 import { openReleaseJournal, readUnfinished } from './journal.ts';
 import type { Plan } from './model.ts';
 import { observe } from './observe.ts';
@@ -129,6 +130,7 @@ export async function release(
   const journal = await openReleaseJournal(stateFolder, project.name, rollout.afterJournal);
   const progress = noProgress();
   try {
+    await writeFileDurably(pendingModelPath(rollout), project.resolved);
     await journal.append({ kind: 'plan', at: new Date().toISOString(), plan });
     await applySteps(world, plan, plan.steps, progress, journal);
     await journal.append({ kind: 'finished', at: new Date().toISOString() });

@@ -1,7 +1,10 @@
-import { applySteps, noProgress } from './apply.ts';
+import { readFileIfThere } from '../kit/files.ts';
+import { loadProject } from '../project/load.ts';
+import type { Project } from '../project/model.ts';
+import { applySteps, noProgress, removeOneOffJob } from './apply.ts';
 import { isUp } from './changes.ts';
 import { listProjectContainers } from './containers.ts';
-import { putAway, type Rollout } from './context.ts';
+import { pendingModelPath, putAway, type Rollout } from './context.ts';
 import { isCommitted, openReleaseJournal, readUnfinished, type Unfinished } from './journal.ts';
 import { describeContainer } from './observe.ts';
 import { routeTo } from './placement.ts';
@@ -31,7 +34,7 @@ export async function finishOrUndo(rollout: Rollout): Promise<string | undefined
 
 async function finishRelease(rollout: Rollout, unfinished: Unfinished): Promise<string> {
   const { plan, ended, created } = unfinished;
-  const world = worldOf(rollout);
+  const world = { ...worldOf(rollout), project: await releasedProject(rollout) };
   const journal = await openReleaseJournal(rollout.stateFolder, rollout.project.name, rollout.afterJournal);
   const commit = plan.steps.findIndex(({ kind }) => kind === 'commit');
   try {
@@ -50,6 +53,21 @@ async function finishRelease(rollout: Rollout, unfinished: Unfinished): Promise<
   return `release ${plan.release} is finished: the new release runs`;
 }
 
+/** The project as the unfinished release read it, whatever the files say by now. */
+async function releasedProject(rollout: Rollout): Promise<Project> {
+  const path = pendingModelPath(rollout);
+  const { name, folder } = rollout.project;
+  return (await readFileIfThere(path)) === undefined
+    ? rollout.project
+    : loadProject({ cwd: folder, files: [path], projectName: name, projectDirectory: folder, environment: process.env });
+}
+
+/** A release command in a one-off container runs on by itself when its deployer died. */
+async function removeOneOffJobs(world: World, { plan, begun }: Unfinished): Promise<void> {
+  for (const step of plan.steps)
+    if (step.kind === 'run-job' && step.oneOff && begun.has(step.id)) await removeOneOffJob(world, plan, step.service);
+}
+
 /** Takes an uncommitted release back and says what runs now. */
 export async function undoRelease(rollout: Rollout, unfinished: Unfinished, why: string): Promise<string> {
   const { plan, created } = unfinished;
@@ -65,6 +83,7 @@ export async function undoRelease(rollout: Rollout, unfinished: Unfinished, why:
   const journal = await openReleaseJournal(rollout.stateFolder, rollout.project.name, rollout.afterJournal);
   try {
     await journal.append({ kind: 'undo', at: new Date().toISOString(), why });
+    await removeOneOffJobs(world, unfinished);
     if (steps) await applySteps(world, plan, steps, noProgress(created), journal);
     else
       await routeToWhatRuns(
