@@ -1,5 +1,6 @@
 import { COMPOSE } from '../docker/labels.ts';
 import { composeCreate, composeRunDetached } from '../docker/release.ts';
+import { finishTakeover } from '../edge/takeover-handover.ts';
 import { addRedirect, removeRedirect } from '../edge/takeover-redirect.ts';
 import { formatMs } from '../kit/duration.ts';
 import { Failure } from '../kit/errors.ts';
@@ -11,7 +12,7 @@ import { gateContainers } from './gate.ts';
 import type { Entry } from './journal.ts';
 import type { Plan, Ref, Step } from './model.ts';
 import { currentServers, joinEdge, routeTo, sessionsOn } from './placement.ts';
-import { givePort, prepareEdge, restoreEdge } from './prepare-edge.ts';
+import { prepareEdge, restoreEdge } from './prepare-edge.ts';
 import { describeStep } from './print.ts';
 import { recordRelease } from './record.ts';
 import { restoreSnapshot, takeSnapshot } from './snapshot.ts';
@@ -77,7 +78,7 @@ async function applyStep(world: World, plan: Plan, step: Step, progress: Progres
       if (step.redirect) await addRedirect(world.edge.name, step.port, step.temporary);
       return {};
     case 'give-port':
-      await givePort(world, step.port);
+      await finishTakeover(world.edge, step.port);
       return {};
     case 'leave-port':
       await removeRedirect(world.edge.name, step.port);

@@ -1,6 +1,5 @@
 import type { EdgeServer } from '../edge/model.ts';
 import { ensureProjectNetwork } from '../edge/network.ts';
-import { removeRedirect } from '../edge/takeover-redirect.ts';
 import type { Plan } from './model.ts';
 import { joinEdge, routeTo } from './placement.ts';
 import { wantedSettings, withWantedBackends } from './routes.ts';
@@ -42,15 +41,6 @@ export async function prepareEdge(world: World, plan: Plan): Promise<string> {
   }
   await edge.ensureRunning();
   return adopted.length > 0 ? `${adopted.join(', ')} taken behind the edge as they run` : '';
-}
-
-/** The port is free now: the edge binds it itself, then the redirect goes. Also undoes a takeover: then the container has its port back. */
-export async function givePort(world: World, port: number): Promise<void> {
-  await world.edge.change((state) => ({
-    ...state,
-    settings: { ...state.settings, takeovers: state.settings.takeovers.filter((entry) => entry.port !== port) },
-  }));
-  await removeRedirect(world.edge.name, port);
 }
 
 /** The project's entry as it was before the release; a project that the edge did not know before leaves it again. */
