@@ -295,6 +295,17 @@ export function openDocker(socketPath: string = engineSocket()) {
 
     findImage: (image: string) => orUndefined(json<ImageInfo>('GET', `/images/${id(image)}/json`)),
 
+    /** Fetches an image from its registry and waits for it. Throws EngineError with the registry's words. */
+    pullImage: async (image: string): Promise<void> => {
+      const tagged = /[:@][^/]*$/.test(image) ? image : `${image}:latest`;
+      const content = await bytes('POST', `/images/create?fromImage=${id(tagged)}`);
+      const failed = content
+        .toString('utf8')
+        .split('\n')
+        .find((line) => line.includes('"error"'));
+      if (failed) throw new EngineError(500, (JSON.parse(failed) as { error: string }).error);
+    },
+
     tagImage: (image: string, repository: string, tag: string) =>
       json<void>('POST', `/images/${id(image)}/tag?repo=${id(repository)}&tag=${id(tag)}`),
 

@@ -57,7 +57,7 @@ export function containerSpec(options: {
     ],
     User: '0',
     WorkingDir: '/',
-    Env: [`GENERATION=${options.generation}`],
+    Env: [`GENERATION=${options.generation}`, `OWNER=${options.owner}`],
     Labels: options.args
       ? { [OURS.edge]: edgeName(options.folder) }
       : { [OURS.edge]: edgeName(options.folder), [OURS.generation]: String(options.generation) },
@@ -70,8 +70,8 @@ export function containerSpec(options: {
       RestartPolicy: { Name: options.args ? 'no' : 'always' },
       Binds: [`${edgeFolder(options.folder)}:${INSIDE}`],
       CapDrop: ['ALL'],
-      // Low ports, leaving root, and then still telling old workers to stop. A state folder of another user needs two more to be read and to give that user the sockets.
-      CapAdd: ['NET_BIND_SERVICE', 'SETUID', 'SETGID', 'KILL', ...(foreign ? ['DAC_OVERRIDE', 'CHOWN'] : [])],
+      // Low ports, leaving root, and then still telling old workers to stop. A state folder of another user needs three more to be read and to give that user the sockets.
+      CapAdd: ['NET_BIND_SERVICE', 'SETUID', 'SETGID', 'KILL', ...(foreign ? ['DAC_OVERRIDE', 'CHOWN', 'FOWNER'] : [])],
       SecurityOpt: ['no-new-privileges'],
       ReadonlyRootfs: true,
       LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } },
@@ -79,19 +79,25 @@ export function containerSpec(options: {
   };
 }
 
+/** Creates a container; an image that is not on this machine is fetched first. */
 async function create(docker: Docker, name: string, spec: object, image: string): Promise<string> {
   try {
     return (await docker.createContainer(name, spec)).Id;
   } catch (error) {
-    if (error instanceof EngineError && error.status === 404) {
-      throw new Failure('IMAGE_UNAVAILABLE', `the edge's image ${image} is not on this machine`, {
-        where: image,
-        next: `docker pull ${image}, or name another one in x-composure: images: haproxy`,
-        cause: error,
-      });
-    }
-    throw error;
+    if (!(error instanceof EngineError && error.status === 404)) throw error;
   }
+  try {
+    await docker.pullImage(image);
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    throw new Failure('IMAGE_UNAVAILABLE', `the edge's image ${image} could not be pulled`, {
+      where: image,
+      details: [error.message],
+      next: 'check that this machine reaches the registry, or name another image in x-composure: images: haproxy',
+      cause: error,
+    });
+  }
+  return (await docker.createContainer(name, spec)).Id;
 }
 
 /** Creates and starts one generation and waits until its worker answers; one that does not is removed again. */
@@ -129,7 +135,9 @@ async function waitUntilServing(docker: Docker, folder: string, generation: numb
 }
 
 async function startFailure(docker: Docker, name: string): Promise<Failure> {
-  const details = (await docker.logTail(name, 30)).filter((line) => /ALERT|error|cannot|failed/i.test(line));
+  const log = await docker.logTail(name, 30);
+  const telling = log.filter((line) => /ALERT|error|cannot|failed/i.test(line));
+  const details = telling.length > 0 ? telling : log.slice(-5);
   const taken = details.find((line) => /Address already in use/.test(line));
   const port = taken && /\[[^\]]*:(\d+)\]/.exec(taken)?.[1];
   if (taken) {

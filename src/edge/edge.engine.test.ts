@@ -1,13 +1,16 @@
 import { once } from 'node:events';
+import { chown, stat } from 'node:fs/promises';
 import { request } from 'node:http';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { startLoad } from '../../bench/load/load.ts';
 import type { LoadReport } from '../../bench/load/model.ts';
 import { backend, get, serve, server, withBackends, withEdge } from '../../test/support/edge.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { sleep } from '../kit/wait.ts';
+import { edgeFolder } from '../state/folder.ts';
 import { askAll } from './observe.ts';
-import { writeEdgeState } from './state.ts';
+import { DEFAULT_SETTINGS, writeEdgeState } from './state.ts';
 
 const STEADY = { keepAliveGet: 4, post: 4, newConnections: 4 };
 
@@ -367,5 +370,55 @@ test('a port that a stranger has is named, before and after the start', async ()
     const tcpRoute = { ...tcp, routes: [{ kind: 'tcp' as const, listen: stranger.port }] };
     await set(backend({ servers: [server('one', one.port)] }), tcpRoute);
     expect((await get(stranger.port)).headers['x-version']).toBe('1');
+  });
+});
+
+test('a state folder of an ordinary user: that user reaches the sockets, and nobody else does', async () => {
+  await withEdge(async ({ edge, folder, set, app, httpPort }) => {
+    const one = await app('1');
+    await set(backend({ servers: [server('one', one.port)] }));
+    const owner = 12_345;
+    await chown(edgeFolder(folder), owner, owner);
+    await edge.ensureRunning();
+    expect((await get(httpPort)).status).toBe(200);
+    for (const name of ['admin', 'master', 'metrics']) {
+      const file = await stat(join(edgeFolder(folder), 'run', '1', `${name}.sock`));
+      expect([name, file.uid, file.mode & 0o777]).toEqual([name, owner, 0o600]);
+    }
+  });
+});
+
+test('metrics are on a socket only; an image that no registry has is told as such', async () => {
+  await withEdge(async ({ edge, folder, set, app, httpPort }) => {
+    const one = await app('1');
+    await edge.change((state) => ({ ...state, settings: { ...state.settings, image: 'composure-test-absent/haproxy:none' } }));
+    await expect(edge.ensureRunning()).rejects.toMatchObject({ code: 'IMAGE_UNAVAILABLE' });
+    await edge.change((state) => ({ ...state, settings: { ...state.settings, image: DEFAULT_SETTINGS.image } }));
+    await set(backend({ servers: [server('one', one.port)] }));
+    await edge.ensureRunning();
+    const metrics = await get(httpPort, '/metrics', { socketPath: join(edgeFolder(folder), 'run', '1', 'metrics.sock') });
+    expect(metrics.body).toContain('haproxy_server_status{proxy="shop.api.8000",server="one",state="UP"} 1');
+    expect((await get(httpPort, '/metrics')).status).toBe(404);
+  });
+});
+
+test('a server that is killed costs no request that may be repeated, and its fellow takes over at once', async () => {
+  await withEdge(async ({ edge, set, app, httpPort }) => {
+    const [one, two] = [await app('1'), await app('2')];
+    await set(backend({ servers: [server('one', one.port), server('two', two.port)] }));
+    await edge.ensureRunning();
+    const load = await startLoad({ port: httpPort, host: 'shop.test', mix: { keepAliveGet: 8, newConnections: 8, slow: 4 }, slowMs: 300 });
+    await sleep(1000);
+    one.process.kill('SIGKILL');
+    await sleep(1500);
+    const report = await load.stop();
+    noneFailed(report);
+    expect(report.kinds.keepAliveGet.maxMs).toBeLessThan(1500);
+    const stats = await edge.stats();
+    expect(stats.map((row) => [row.server, row.status, row.checkPassed])).toEqual([
+      ['one', 'DOWN', false],
+      ['two', 'UP', true],
+    ]);
+    expect(stats[0]?.checkText).toMatch(/^L4CON: /);
   });
 });

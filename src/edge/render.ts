@@ -66,7 +66,7 @@ const global = (structure: string): string[] => [
   '  user haproxy',
   '  group haproxy',
   `  set-var proc.structure str(${structure})`,
-  `  stats socket "${INSIDE}/run/\${GENERATION}/admin.sock" mode 600 level admin expose-fd listeners`,
+  `  stats socket "${INSIDE}/run/\${GENERATION}/admin.sock" mode 600 uid "\${OWNER}" level admin expose-fd listeners`,
   '  stats timeout 2m',
   '  fd-hard-limit 50000',
   '  hard-stop-after 1h',
@@ -150,7 +150,7 @@ function web(state: EdgeState, host: EdgeHost): string[] {
 
 const metrics = (): string[] => [
   'frontend metrics',
-  `  bind "unix@${INSIDE}/run/\${GENERATION}/metrics.sock" mode 600`,
+  `  bind "unix@${INSIDE}/run/\${GENERATION}/metrics.sock" mode 600 uid "\${OWNER}"`,
   '  http-request use-service prometheus-exporter if { path /metrics }',
   '  http-request deny deny_status 404',
   '',
