@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# engine.sh up | down | status | env
+# engine.sh up | down | status | env | install
 # A Docker Engine with Compose v2 and buildx for the tests, on a Debian machine that has none. A machine with Docker keeps its own:
 # `up` then changes nothing and `down` stops nothing. Ours is unpacked from signed Debian packages into one private folder; no package is
 # installed, no apt source is added, libc stays as it is. To undo everything: engine.sh down, then remove the prefix and the data folder.
@@ -163,14 +163,19 @@ start() {
   die "dockerd did not start; its log: $state/dockerd.log"
 }
 
-up() {
-  if server_version >/dev/null && has_compose; then return 0; fi
-  { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; } ||
-    die "no Docker Engine with Compose v2 answers here: install one (https://docs.docker.com/engine/install/), make sure that this user may use it, and try again"
+# Only the programs: for an engine that is then started where there is no network.
+install() {
   mkdir -p "$(dirname "$prefix")"
   exec 9>"$(dirname "$prefix")/.composure-engine.lock"
   flock 9 # two at once: the second waits
   install_programs
+}
+
+up() {
+  if server_version >/dev/null && has_compose; then return 0; fi
+  { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; } ||
+    die "no Docker Engine with Compose v2 answers here: install one (https://docs.docker.com/engine/install/), make sure that this user may use it, and try again"
+  install
   link_programs
   if server_version >/dev/null; then log "an engine answers already: only Compose and buildx were added"; else
     start
@@ -213,7 +218,7 @@ status() {
 }
 
 case ${1:-} in
-  up | down | status) "$1" ;;
+  up | down | status | install) "$1" ;;
   env) if our_pid >/dev/null; then echo "export PATH=$prefix/bin:\$PATH DOCKER_HOST=unix://$socket"; fi ;;
-  *) die "usage: engine.sh up|down|status|env" ;;
+  *) die "usage: engine.sh up|down|status|env|install" ;;
 esac
