@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import { engineSocket, openDocker } from '../docker/api.ts';
+import { checkDocker } from '../docker/compose.ts';
 import { openEdge } from '../edge/edge.ts';
 import { Failure } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
@@ -7,6 +8,7 @@ import type { Project } from '../project/model.ts';
 import type { Rollout } from '../rollout/context.ts';
 import { stateFolder } from '../state/folder.ts';
 import { rememberProject } from '../state/projects.ts';
+import { definedOnly } from './failures.ts';
 import type { ProjectFlags } from './flags.ts';
 import type { Io } from './io.ts';
 import { renderer } from './render/events.ts';
@@ -20,7 +22,7 @@ export async function openRollout(io: Io, flags: ProjectFlags & { wait?: number 
   const docker = openDocker(engineSocket(io.env));
   const report = reporter(io, flags);
   const folder = stateFolder(io.env);
-  const project = await loading;
+  const [project] = await Promise.all([loading, checkDocker(definedOnly(io.env))]);
   await rememberProject(folder, project.folder, project.name);
   const edge = openEdge({ stateFolder: folder, docker, report });
   return {

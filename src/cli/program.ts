@@ -49,12 +49,12 @@ function startLoading(io: Io, flags: ProjectFlags): Promise<Project> {
 const NOBODY: Io = { cwd: '/', env: {}, stdout: () => {}, stderr: () => {}, isTTY: false };
 
 /** The whole command line. Each command's code is loaded only when it is called, so that --version and status start at once. */
-export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }): Command {
+export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }, writeErr: (text: string) => void = io.stderr): Command {
   const program = new Command('composure')
     .description('Runs your Docker Compose project in production: releases that drop no request, rollback, routes and certificates.')
     .version(packageVersion(), '-v, --version', 'print the version')
     .exitOverride()
-    .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
+    .configureOutput({ writeOut: io.stdout, writeErr })
     .showHelpAfterError('(--help says more)')
     .addHelpText('after', example('deploy', 'status', 'rollback'));
   // Commander copies these to subcommands when they are added, so they are set first.
@@ -158,7 +158,8 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }): C
     .option('--http-port <port>', 'port for HTTP', port)
     .option('--https-port <port>', 'port for HTTPS', port)
     .option('--image <image>', 'image of HAProxy 3.2 to run instead of haproxy:3.2-alpine')
-    .addHelpText('after', example('edge start', 'edge start --http-port 8080 --https-port 8443'))
+    .option('--dry-run', 'say what would be done and touch nothing')
+    .addHelpText('after', example('edge start', 'edge start --http-port 8080 --https-port 8443', 'edge start --dry-run'))
     .action(async (flags) => (await import('./commands/edge.ts')).edgeStartCommand(io, flags));
   edgeCommand('upgrade', 'put a new container in the place of the running one without losing a request')
     .option('--image <image>', 'image of the new one; default the present one, pulled anew')
@@ -182,8 +183,17 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }): C
     .addHelpText('after', example('agent'))
     .action(async (flags) => (await import('./commands/agent.ts')).agentCommand(io, flags));
 
+  program.helpCommand(false);
+  program
+    .command('help')
+    .description('explain a command, or the errors and their exit codes')
+    .argument('[topic...]', 'a command, or: errors [CODE]')
+    .option('--json', 'print JSON')
+    .addHelpText('after', example('help deploy', 'help errors', 'help errors PORT_IN_USE'))
+    .action(async (topic: string[], flags) => (await import('./commands/help.ts')).helpCommand(io, program, topic, flags));
+
   for (const command of allCommands(program))
-    command.exitOverride().configureOutput({ writeOut: io.stdout, writeErr: io.stderr }).showHelpAfterError('(--help says more)');
+    command.exitOverride().configureOutput({ writeOut: io.stdout, writeErr }).showHelpAfterError('(--help says more)');
   return program;
 }
 

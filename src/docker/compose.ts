@@ -76,7 +76,10 @@ function unquote(text: string): string {
 
 /** Without its plugin `docker` takes `compose` for one of its own words and complains about that instead of the project. */
 async function blameTool(result: RunResult, env: Record<string, string>): Promise<void> {
-  if (result.code === 127 || /is not a docker command|unknown (shorthand )?flag|unknown docker command/.test(result.stderr))
+  if (
+    result.code === 127 ||
+    /is not a docker command|unknown (shorthand )?flag|unknown command: docker|unknown docker command/.test(result.stderr)
+  )
     await checkDocker(env);
 }
 

@@ -42,18 +42,29 @@ export async function readFileIfThere(path: string): Promise<string | undefined>
   }
 }
 
+const WORDS = { EACCES: 'permission denied', EPERM: 'not permitted', EROFS: 'the file system is read-only' };
+
 /** Full disk and missing permission are the operator's to solve; anything else passes through as it is. */
 export function storageFailure(error: unknown, path: string): unknown {
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new Failure('DISK_FULL', `no space left to write ${path}`, {
+      where: path,
       next: 'free some space (docker system df shows what Docker holds), then run the command again',
       cause: error,
     });
   }
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
-    return new Failure('STATE_UNWRITABLE', `cannot use ${path}: ${code}`, {
+    return new Failure('STATE_UNWRITABLE', `cannot use ${path}: ${WORDS[code]}`, {
+      where: path,
       next: 'run as a user who may write there, or set COMPOSURE_STATE_DIR to a folder of your own',
+      cause: error,
+    });
+  }
+  if (code === 'ENOTDIR' || code === 'EEXIST') {
+    return new Failure('STATE_UNWRITABLE', `cannot use ${path}: a part of this path is a file and not a folder`, {
+      where: path,
+      next: 'remove that file, or set COMPOSURE_STATE_DIR to a folder of your own',
       cause: error,
     });
   }

@@ -84,6 +84,17 @@ export async function edgeStartCommand(io: Io, flags: EdgeFlags): Promise<void> 
       ...(flags.image ? { image: flags.image } : {}),
     },
   });
+  if (flags.dryRun) {
+    const { settings: planned } = change(await edge.read());
+    const running = await edge.isRunning();
+    say(
+      io,
+      flags,
+      { name: edge.name, running, httpPort: planned.httpPort, httpsPort: planned.httpsPort, image: planned.image },
+      `${edge.name} ${running ? 'runs; it would serve' : 'would be started from '}${running ? '' : planned.image} on ports ${planned.httpPort} and ${planned.httpsPort}`,
+    );
+    return;
+  }
   await edge.change(change);
   await pullIfMissing(docker, (await edge.read()).settings.image, report);
   await edge.ensureRunning();
