@@ -46,7 +46,7 @@ x-composure: { edge: { http_port: ${httpPort}, https_port: ${httpsPort} } }
       for (let index = 0; index <= rounds; index += 1) {
         for (const [name, program, args] of commands) {
           const ms = await timeMs(() => must(program, args, place));
-          if (index > 0) (times[name] ??= []).push(ms);
+          if (index > 0) times[name] = [...(times[name] ?? []), ms];
         }
       }
       say(`${rounds} rounds of ${commands.length} commands`);

@@ -1,0 +1,62 @@
+/**
+ * `npm run bench -- rollout [--releases N] [--peers N] [--pairs N] [--apps drain,exit] [--methods composure,up,scale,swarm,overhead] [--json FILE]`:
+ * releases of examples/causal-analytics under load, by composure and by what people use today, and how far one release is from the least that it has to do.
+ */
+import { randomBytes } from 'node:crypto';
+import { composeUp } from './rollout/compose-up.ts';
+import { composure } from './rollout/composure.ts';
+import { buildVersions, removeVersions } from './rollout/example.ts';
+import { type AppMode, type Method, measure } from './rollout/method.ts';
+import { measureOverhead } from './rollout/overhead.ts';
+import { scaleUpThenRemove } from './rollout/scale.ts';
+import { serviceUpdate } from './rollout/swarm.ts';
+import { readArguments } from './support/arguments.ts';
+import { publish, type Row, say } from './support/report.ts';
+
+const PEERS: Record<string, Method> = { up: composeUp, scale: scaleUpThenRemove, swarm: serviceUpdate };
+const LABELS: Record<string, string> = { up: 'composeUp', scale: 'scale', swarm: 'swarm' };
+
+const options = readArguments({ releases: '20', peers: '3', pairs: '7', apps: 'drain,exit', methods: 'composure,up,scale,swarm,overhead' });
+const methods = options.list('methods');
+const apps = options.list('apps') as AppMode[];
+const most = Math.max(options.count('releases'), options.count('peers'));
+const run = randomBytes(3).toString('hex');
+const versions = Array.from({ length: most + 1 }, (_, index) => `bench-${run}-${index}`);
+const rows: Row[] = [];
+const summary: Record<string, number> = {};
+
+say(`building ${versions.length} versions of the example`);
+await buildVersions(versions);
+try {
+  for (const [index, app] of apps.entries()) {
+    if (methods.includes('composure')) {
+      // All releases with the example as it is; as many as the peers make for the other ways in which an application may stop.
+      const count = index === 0 ? options.count('releases') : options.count('peers');
+      const { row, report } = await measure(composure, app, versions.slice(0, count + 1));
+      rows.push(row);
+      if (index === 0)
+        Object.assign(summary, {
+          releases: count,
+          requests: report.ok + report.failed,
+          failed: report.failed,
+          streams: report.streams.opened,
+          streamsCut: report.streams.cut,
+        });
+      else Object.assign(summary, { [`failed_${app}`]: report.failed });
+    }
+    for (const [key, method] of Object.entries(PEERS)) {
+      if (!methods.includes(key)) continue;
+      const { row, report } = await measure(method, app, versions.slice(0, options.count('peers') + 1));
+      rows.push(row);
+      Object.assign(summary, { [`${LABELS[key]}Failed_${app}`]: report.failed });
+    }
+  }
+} finally {
+  await removeVersions(versions);
+}
+if (methods.includes('overhead')) {
+  const overhead = await measureOverhead(options.count('pairs'));
+  rows.push(...overhead.rows);
+  Object.assign(summary, { overheadRatio: overhead.ratio, composureMs: overhead.composureMs, floorMs: overhead.floorMs });
+}
+publish({ bench: 'rollout', summary, rows }, options.json);
