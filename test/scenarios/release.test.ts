@@ -18,9 +18,12 @@ test('a good release and the rollback after it lose no request, and the project 
     const releasedAt = Date.now();
     for (let count = 0; count < 6; count += 1) expect((await ask(p)).version).toBe('2');
 
-    expect(succeeds(await p.compose(['ps', '--format', '{{.ID}}'])).stdout.trim().split('\n').sort()).toEqual(
-      second.map((id) => id.slice(0, 12)).sort(),
-    );
+    expect(
+      succeeds(await p.compose(['ps', '--format', '{{.ID}}']))
+        .stdout.trim()
+        .split('\n')
+        .sort(),
+    ).toEqual(second.map((id) => id.slice(0, 12)).sort());
     expect(succeeds(await p.compose(['logs', 'web'])).stdout).toContain('version 2 listens');
     expect(succeeds(await p.compose(['exec', '-T', 'web', 'printenv', 'VERSION'])).stdout.trim()).toBe('2');
 

@@ -26,6 +26,7 @@ type Main = (
     stderr: (text: string) => void;
     stdin?: string;
     isTTY: boolean;
+    signal?: AbortSignal;
   },
 ) => Promise<number>;
 
@@ -156,6 +157,8 @@ function openProject(
         },
         ...(input === undefined ? {} : { stdin: input }),
         isTTY,
+        // The test's own process gets no signal handlers.
+        signal: new AbortController().signal,
       });
       return { code, ...written };
     },

@@ -14,7 +14,11 @@ export const MIX: Mix = { keepAliveGet: 3, post: 1, newConnections: 2, slow: 2, 
 export const SHORT_MIX: Mix = { keepAliveGet: 3, newConnections: 2 };
 
 /** `deploy:` with next to no watch after the switch; Compose drops "0s" as if it were not there, and then 5 s count. */
-export const replicas = (count: number, update: Keys = {}): Keys => ({ replicas: count, update_config: { monitor: '100ms', ...update }, rollback_config: { monitor: '100ms' } });
+export const replicas = (count: number, update: Keys = {}): Keys => ({
+  replicas: count,
+  update_config: { monitor: '100ms', ...update },
+  rollback_config: { monitor: '100ms' },
+});
 
 /** One service that runs the test app; what its environment means is said in test/fixtures/app/app.js. */
 export async function app(environment: Record<string, string | number>, more: Keys = {}): Promise<Keys> {
@@ -23,7 +27,12 @@ export async function app(environment: Record<string, string | number>, more: Ke
 }
 
 /** The test app behind the edge under the project's host name. Streams have a second to end by themselves. */
-export async function site(p: ScenarioFacts, environment: Record<string, string | number>, more: Keys = {}, edge: Keys = {}): Promise<Keys> {
+export async function site(
+  p: ScenarioFacts,
+  environment: Record<string, string | number>,
+  more: Keys = {},
+  edge: Keys = {},
+): Promise<Keys> {
   return app(environment, { deploy: replicas(2), 'x-edge': route(p, edge), ...more });
 }
 
@@ -103,7 +112,29 @@ export async function expectUpChangesNothing(p: ScenarioProject): Promise<void> 
 }
 
 /** The running containers with the time since when they run. */
-async function serving(p: ScenarioProject): Promise<Record<string, string>> {
+export async function serving(p: ScenarioProject): Promise<Record<string, string>> {
   const up = (await p.containers()).filter(({ State }) => State === 'running');
   return Object.fromEntries(await Promise.all(up.map(async ({ Id }) => [Id, (await p.inspect(Id)).State.StartedAt] as const)));
 }
+
+/** Deploys something bad under load: it fails, what ran goes on running untouched, what was made is gone, and nobody noticed. */
+export async function isTakenBack(
+  p: ScenarioProject,
+  services: Record<string, Keys>,
+  { code = 5, mix = SHORT_MIX } = {},
+): Promise<CommandResult> {
+  const before = await serving(p);
+  const load = await p.load({ mix, slowMs: 500 });
+  await load.waitForVersion('1', 5000);
+  await p.write('compose.yaml', stack(p, services));
+  const result = await p.composure(['deploy', '--yes']);
+  expect(result.code, result.out + result.err).toBe(code);
+  expect(await serving(p)).toEqual(before);
+  expect((await p.containers()).map(({ Id }) => Id).sort()).toEqual(Object.keys(before).sort());
+  const report = await endsWell(load);
+  expect(Object.keys(report.versions)).toEqual(['1']);
+  return result;
+}
+
+/** A health check that makes up its mind fast. */
+export const QUICK = { healthcheck: { interval: '300ms', timeout: '3s', retries: 2, start_period: '500ms', start_interval: '200ms' } };
