@@ -54,7 +54,7 @@ export const renderMap = (map: EdgeMap): string =>
     .join('');
 
 export const serverOptions = (backend: Pick<EdgeBackend, 'healthIntervalMs'>): string =>
-  `check inter ${backend.healthIntervalMs}ms fastinter 100ms fall 2 rise 1`;
+  `check inter ${backend.healthIntervalMs}ms fastinter 100ms downinter 100ms fall 2 rise 1`;
 
 /** "10.0.0.1:80", "[fd00::1]:80". */
 export const socketAddress = (server: Pick<EdgeServer, 'address' | 'port'>): string =>

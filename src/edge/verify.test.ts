@@ -65,5 +65,5 @@ test("HAProxy's refusal is told with the line and the route", () => {
   ]);
   expect(failure.message).toBe(`HAProxy refuses the configuration of shop.api.8000: line ${number}: 'server shop.api.8000/a' : bad`);
   expect(failure.where).toBe('shop.api.8000');
-  expect(failure.details[0]).toBe(`line ${number}: server a 127.0.0.1:80 check inter 200ms fastinter 100ms fall 2 rise 1`);
+  expect(failure.details[0]).toBe(`line ${number}: server a 127.0.0.1:80 check inter 200ms fastinter 100ms downinter 100ms fall 2 rise 1`);
 });

@@ -322,3 +322,17 @@ test('Docker that is missing, unreachable or complete', async () => {
     code: 'DOCKER_MISSING',
   });
 });
+
+test('a monitor of 0s, which Compose leaves out of its answer, means no watch; a missing one means 5 s', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'composure-monitor-'));
+  try {
+    await writeFile(
+      join(folder, 'compose.yaml'),
+      'services:\n  a: {image: x, deploy: {update_config: {monitor: 0s}}}\n  b: {image: x, deploy: {update_config: {delay: 1s}}}\n',
+    );
+    const { services } = await loadProject({ cwd: folder, environment: process.env });
+    expect([services.a?.update.monitorMs, services.b?.update.monitorMs]).toEqual([0, 5000]);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});

@@ -20,6 +20,8 @@ export interface Project {
   warnings: string[];
   /** Variables without a value that Compose left blank; `where` is their first use, as file:line:column. A deploy refuses them. */
   unsetVariables: { name: string; where: string }[];
+  /** Where services, and the keys of theirs that messages are about, are written: file:line:column. */
+  places?: Record<string, { service?: string; image?: string; 'x-edge'?: string; ports?: string }>;
   /**
    * The resolved model as Compose printed it, x- keys included, as JSON: a compose file that can be read back (dollars are doubled).
    * It holds secrets: never print it.

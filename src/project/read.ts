@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import type { ComposeConfig } from '../docker/compose.ts';
+import { parseDurationMs } from '../kit/duration.ts';
 import { Failure } from '../kit/errors.ts';
 import { checkKey, type Problem, placeProblems } from './check.ts';
 import { contentPaths, hashContent } from './content.ts';
@@ -9,7 +10,7 @@ import { refusal } from './refusals.ts';
 import { conflicts, readRoute, readSettings, splitWords } from './routes.ts';
 import { edgeEntry, edgeKey, KEYS, releaseKey, settingsKey } from './schema.ts';
 import { isMapping, mapping, type PlainService, readService, undouble } from './services.ts';
-import { firstUse, type Path, placeOf, readSources, type Source } from './sources.ts';
+import { firstUse, type Path, placeOf, readSources, type Source, sourceText } from './sources.ts';
 import { closest } from './suggest.ts';
 
 type Mapping = Record<string, unknown>;
@@ -28,7 +29,9 @@ export async function readProject(
   const model = mapping(undouble(config.model));
   const name = String(model.name ?? '');
   const services = mapping(model.services);
-  const plain = Object.fromEntries(Object.entries(services).map(([key, value]) => [key, readService(name, key, mapping(value))]));
+  const plain = Object.fromEntries(
+    Object.entries(services).map(([key, value]) => [key, withZeroMonitor(readService(name, key, mapping(value)), key, sources)]),
+  );
   const keys = await readKeys(model, plain, folder, sources);
   const contents = await Promise.all(
     Object.entries(plain).map(
@@ -68,6 +71,16 @@ export async function readProject(
     warnings: [...warnings, ...keyWarnings(model, sources, folder)],
     unsetVariables,
     resolved: JSON.stringify(config.model),
+  };
+}
+
+/** Compose leaves a monitor of 0s out of its answer, where it would look as if the file said nothing. */
+function withZeroMonitor(service: PlainService, name: string, sources: readonly Source[]): PlainService {
+  const isZero = (key: string): boolean => parseDurationMs(sourceText(sources, ['services', name, 'deploy', key, 'monitor']) ?? '') === 0;
+  return {
+    ...service,
+    update: isZero('update_config') ? { ...service.update, monitorMs: 0 } : service.update,
+    rollback: isZero('rollback_config') ? { ...service.rollback, monitorMs: 0 } : service.rollback,
   };
 }
 

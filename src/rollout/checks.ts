@@ -7,8 +7,8 @@ import { changedNetworks } from './networks.ts';
 import { edgePorts } from './plan.ts';
 import { findClaim, wantedSettings } from './routes.ts';
 
-/** Refuses what can be known to go wrong before anything is planned or touched. */
-export function checkProject(project: Project, edge: EdgeState, only: string[]): void {
+/** Every name that was given is a service of the project. */
+export function checkServices(project: Project, only: string[]): void {
   const unknown = only.find((name) => !project.services[name]);
   if (unknown) {
     throw new Failure('SERVICE_UNKNOWN', `the project ${project.name} has no service ${unknown}`, {
@@ -16,6 +16,11 @@ export function checkProject(project: Project, edge: EdgeState, only: string[]):
       next: `its services are: ${Object.keys(project.services).sort().join(', ')}`,
     });
   }
+}
+
+/** Refuses what can be known to go wrong before anything is planned or touched. */
+export function checkProject(project: Project, edge: EdgeState, only: string[]): void {
+  checkServices(project, only);
   const unset = project.unsetVariables[0];
   if (unset) {
     throw new Failure(

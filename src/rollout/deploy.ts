@@ -4,7 +4,7 @@ import { Failure } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
 import { writeFileDurably } from '../kit/files.ts';
 import { applySteps, noProgress } from './apply.ts';
-import { checkPlan, checkProject } from './checks.ts';
+import { checkFreePorts, checkPlan, checkProject, whereOf } from './checks.ts';
 import { pendingModelPath, putAway, type Rollout, withProjectLock } from './context.ts';
 import { openReleaseJournal, readUnfinished } from './journal.ts';
 import type { Plan } from './model.ts';
@@ -40,6 +40,7 @@ export async function planOnly(rollout: Rollout, options: Pick<DeployOptions, 'o
   checkProject(project, await edge.read(), options.only);
   const plan = planRelease(project, observed, { kind: 'deploy', only: options.only, force: options.force, reusable: {} });
   checkPlan(project, observed, plan, options);
+  if (plan.steps.length > 0) checkFreePorts(project, observed);
   const missing = Object.values(project.services).filter(({ name, builds }) => !observed.images[name] && !builds);
   const built = Object.values(project.services).filter(({ builds }) => builds);
   if (missing.length > 0) plan.warnings.push(`pulled first: ${missing.map(({ image }) => image).join(', ')}`);
@@ -82,13 +83,19 @@ async function prepareImages(rollout: Rollout, options: Pick<DeployOptions, 'onl
   if (wanted.length > 0) {
     const policy = options.pull === 'always' || pullable.some(({ pullPolicy }) => pullPolicy === 'always') ? 'always' : 'missing';
     await timed(report, 'pull', `pull ${wanted.map((name) => project.services[name]?.image).join(', ')}`, () =>
-      composePull(project.compose, wanted, policy, (text) => report({ kind: 'output', source: 'pull', text })),
+      composePull(
+        project.compose,
+        wanted.map((name) => ({ service: name, image: project.services[name]?.image ?? '', ...whereOf(project, name, 'image') })),
+        policy,
+        (text) => report({ kind: 'output', source: 'pull', text }),
+      ),
     );
   }
   for (const service of services) {
     if (await docker.findImage(service.image)) continue;
     throw new Failure('IMAGE_UNAVAILABLE', `the image ${service.image} of ${service.name} is not on this machine`, {
       where: service.name,
+      ...whereOf(project, service.name, 'image'),
       next: service.builds ? 'leave out --no-build' : 'leave out --pull never, or load the image first',
     });
   }
@@ -122,6 +129,7 @@ export async function release(
   const observed = await observe(project, docker, edge, stateFolder);
   const plan = planRelease(project, observed, planOptions);
   checkPlan(project, observed, plan, options);
+  if (plan.steps.length > 0) checkFreePorts(project, observed);
   for (const text of project.warnings) report({ kind: 'warning', text });
   if (plan.steps.length === 0) return { plan, changed: false, durationMs: 0, cutRequests: 0 };
   if (!(await options.confirm(plan))) throw new Failure('DECLINED', 'not confirmed; nothing was touched');

@@ -47,7 +47,7 @@ export async function gateContainers(
       if (bad.size > ids.length * options.maxFailureRatio) return true;
       return good.size + bad.size === ids.length ? true : undefined;
     },
-    { everyMs: 40, timeoutMs: options.timeoutMs, signal: world.signal },
+    { everyMs: 20, timeoutMs: options.timeoutMs, signal: world.signal },
   );
   for (const id of ids) if (!good.has(id) && !bad.has(id)) bad.set(id, `it was not healthy within ${formatMs(options.timeoutMs)}`);
   await failIfTooMany(world, ids, bad, options.maxFailureRatio);
@@ -73,7 +73,7 @@ async function edgeCheck(world: World, ids: string[], bad: Map<string, string>):
       }
       return passed.size === ids.length ? true : undefined;
     },
-    { everyMs: 40, timeoutMs: EDGE_CHECK_MS, signal: world.signal },
+    { everyMs: 20, timeoutMs: EDGE_CHECK_MS, signal: world.signal },
   );
   for (const id of ids) if (!passed.has(id)) bad.set(id, `the edge's check does not pass: ${words.get(id) ?? 'no answer'}`);
   return [...passed];

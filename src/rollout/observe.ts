@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { totalmem } from 'node:os';
 import type { ContainerInfo, Docker } from '../docker/api.ts';
 import { COMPOSE } from '../docker/labels.ts';
 import type { Edge } from '../edge/model.ts';
@@ -12,12 +13,11 @@ import { edgePorts } from './plan.ts';
 
 /** Reads the world once, without deciding anything. */
 export async function observe(project: Project, docker: Docker, edge: Edge, stateFolder: string): Promise<Observed> {
-  const [listed, releases, state, running, info, everything] = await Promise.all([
+  const [listed, releases, state, running, everything] = await Promise.all([
     listProjectContainers(docker, project.name),
     readReleases(stateFolder, project.name),
     edge.read(),
     edge.isRunning(),
-    docker.info(),
     docker.listContainers(),
   ]);
   const infos = (await Promise.all(listed.map(({ Id }) => docker.findContainer(Id)))).flatMap((container) => container ?? []);
@@ -38,7 +38,7 @@ export async function observe(project: Project, docker: Docker, edge: Edge, stat
     releases,
     edge: { settings: state.settings, ...(state.projects[project.name] ? { project: state.projects[project.name] } : {}), running },
     contentChangedMs,
-    hostMemoryBytes: info.MemTotal,
+    hostMemoryBytes: totalmem(),
     publishers,
     redirect: wanted.length > 0 ? await canRedirect() : { can: true, warnings: [] },
     temporaryPorts: await temporaryPorts(wanted),
