@@ -3,7 +3,7 @@ import type { Load } from '../bench/load/model.ts';
 import type { ProgressEvent } from '../src/kit/events.ts';
 import { type Figures, figuresOf, isGood, lost, type Outcome, since, summary } from './demo/figures.ts';
 import { openScreen } from './demo/screen.ts';
-import { HOST, type Ran, type RunOptions, type Stage, setStage } from './demo/stage.ts';
+import { COMPOSURE, HOST, type Ran, type RunOptions, type Stage, setStage } from './demo/stage.ts';
 
 /**
  * npm run demo [-- --keep]: the example stack is released, broken, rolled back and killed on this machine while visitors use it.
@@ -141,7 +141,12 @@ async function breakAndReturn(demo: Stage): Promise<{ good: boolean; ownErrors: 
   const good = ran.code === 5 && (await serves(demo, serving));
   const added = since(await readFigures(), start);
   const others = { ...added, failed: added.failed - added.answered500 };
-  endAct(good, `noticed, and taken back by itself: version ${serving} serves`, `release ${BROKEN}: ${reasonOf(ran)}`, others);
+  endAct(
+    good,
+    `noticed after ${added.answered500} errors and taken back by itself: version ${serving} serves`,
+    `release ${BROKEN}: ${reasonOf(ran)}`,
+    others,
+  );
   return { good, ownErrors: added.answered500, backAfterMs };
 }
 
@@ -251,15 +256,17 @@ function reasonOf(ran: Ran): string {
 }
 
 function kept(demo: Stage): string {
-  const variables = `COMPOSURE_STATE_DIR=${demo.state} VERSION=${serving}`;
   return [
     '',
     'Still running (--keep):',
     `  curl -H 'Host: ${HOST}' http://127.0.0.1:${demo.port}/`,
     `  cd ${demo.folder}`,
-    `  ${variables} composure status --env demo`,
+    `  export COMPOSURE_STATE_DIR=${demo.state} VERSION=${serving}`,
+    `  ${process.execPath} ${COMPOSURE} status --env demo`,
     'To remove it:',
-    `  ${variables} composure down --env demo --volumes --yes; COMPOSURE_STATE_DIR=${demo.state} composure edge stop --yes`,
-    `  docker image rm $(docker image ls -q ${demo.name}); rm -r ${demo.folder} ${demo.state}`,
+    `  ${process.execPath} ${COMPOSURE} down --env demo --volumes --yes`,
+    `  ${process.execPath} ${COMPOSURE} edge stop --yes`,
+    `  docker image rm $(docker image ls --format '{{.Repository}}:{{.Tag}}' ${demo.name})`,
+    `  cd / && rm -r ${demo.root}`,
   ].join('\n');
 }

@@ -26,8 +26,11 @@ export function openScreen(write: (text: string) => void, isTTY: boolean, width:
   const clear = (): void => {
     if (isTTY) write('\r\x1b[2K');
   };
-  const tally = (): string =>
-    figures ? `${figures.served.toLocaleString('en-US')} served, ${figures.failed} failed, ${figures.cut} streams cut` : '';
+  const tally = (): string => {
+    if (!figures) return '';
+    const own = figures.answered500 > 0 ? ` (and ${figures.answered500} answers 500)` : '';
+    return `${figures.served.toLocaleString('en-US')} served, ${figures.failed - figures.answered500} failed${own}, ${figures.cut} streams cut`;
+  };
   const line = (): string => {
     const time = `${((performance.now() - begun) / 1000).toFixed(0)} s`;
     return [`    ${time.padStart(4)}  ${now}`, tally()].filter(Boolean).join('  |  ');

@@ -12,7 +12,7 @@ import { run as exec } from '../../src/kit/spawn.ts';
 import { edgeName } from '../../src/state/folder.ts';
 
 const EXAMPLE = fileURLToPath(new URL('../../examples/causal-analytics', import.meta.url));
-const COMPOSURE = fileURLToPath(new URL('../../bin/composure.js', import.meta.url));
+export const COMPOSURE = fileURLToPath(new URL('../../bin/composure.js', import.meta.url));
 export const HOST = 'api.localhost';
 
 export interface Ran {
@@ -32,6 +32,8 @@ export interface RunOptions {
 /** A copy of the example stack with a project name, a state folder, an edge and ports of its own: nothing else on the host is touched. */
 export interface Stage {
   name: string;
+  /** Holds the project's folder and the state folder. */
+  root: string;
   folder: string;
   state: string;
   port: number;
@@ -97,6 +99,7 @@ export async function setStage(): Promise<Stage> {
 
   return {
     name,
+    root,
     folder,
     state,
     port,
