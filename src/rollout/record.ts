@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os';
-import { COMPOSE } from '../docker/labels.ts';
+import type { ContainerSummary } from '../docker/api.ts';
+import { COMPOSE, COMPOSE } from '../docker/labels.ts';
 import { pruneReleases, type ReleasedService, type ReleaseRecord, readReleases, writeRelease } from '../state/releases.ts';
 import { listProjectContainers, serviceOf } from './containers.ts';
 import type { Plan } from './model.ts';
@@ -105,17 +106,22 @@ async function removeOldContainers(world: World, plan: Plan): Promise<number> {
   );
   const jobs = new Set(plan.steps.flatMap((step) => (step.kind === 'run-job' && !step.oneOff ? [step.service] : [])));
   const ours = new Set(releases.flatMap((release) => Object.values(release.services).flatMap(({ containers }) => containers)));
-  const stopped = (await listProjectContainers(world.docker, world.project.name)).filter(
-    ({ State }) => State === 'exited' || State === 'created' || State === 'dead',
-  );
+  const listed = await listProjectContainers(world.docker, world.project.name);
+  const stopped = listed.filter(({ State }) => State === 'exited' || State === 'created' || State === 'dead');
+  // To Compose a stopped container of the same configuration and image is as good as the one that runs: `up -d` might start it instead.
+  const twins = new Set(listed.filter(({ State }) => State === 'running').map(identityOf));
   let removed = 0;
   for (const container of stopped) {
     const service = serviceOf(container.Labels);
     const isOldJob = jobs.has(service) && plan.known.includes(container.Id);
-    const isOld = !world.project.services[service]?.release && ours.has(container.Id) && !kept.has(container.Id);
+    const isNeeded = kept.has(container.Id) && !twins.has(identityOf(container));
+    const isOld = !world.project.services[service]?.release && ours.has(container.Id) && !isNeeded;
     if (!isOldJob && !isOld) continue;
     await world.docker.removeContainer(container.Id);
     removed += 1;
   }
   return removed;
 }
+
+/** What Compose compares to tell whether a container is what the project wants. */
+const identityOf = ({ Labels, ImageID }: ContainerSummary): string => `${serviceOf(Labels)} ${Labels[COMPOSE.configHash]} ${ImageID}`;
