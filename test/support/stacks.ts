@@ -13,11 +13,11 @@ export const MIX: Mix = { keepAliveGet: 3, post: 1, newConnections: 2, slow: 2, 
 /** Requests only, each answered at once: for services that may not run twice. */
 export const SHORT_MIX: Mix = { keepAliveGet: 3, newConnections: 2 };
 
-/** `deploy:` with next to no watch after the switch; Compose drops "0s" as if it were not there, and then 5 s count. */
+/** `deploy:` without a watch after the switch. */
 export const replicas = (count: number, update: Keys = {}): Keys => ({
   replicas: count,
-  update_config: { monitor: '100ms', ...update },
-  rollback_config: { monitor: '100ms' },
+  update_config: { monitor: '0s', ...update },
+  rollback_config: { monitor: '0s' },
 });
 
 /** One service that runs the test app; what its environment means is said in test/fixtures/app/app.js. */
