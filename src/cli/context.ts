@@ -39,10 +39,15 @@ export async function openRollout(io: Io, flags: ProjectFlags & { wait?: number 
 
 /** Aborts at the first Ctrl-C or SIGTERM, so that what has begun is taken back; a second one ends the process. */
 export function interruption(): AbortSignal {
-  const controller = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort());
-  return controller.signal;
+  if (!interrupted) {
+    const controller = new AbortController();
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort());
+    interrupted = controller.signal;
+  }
+  return interrupted;
 }
+
+let interrupted: AbortSignal | undefined;
 
 /** Asks a yes-or-no question. Without a terminal there is nobody to ask: Failure CONFIRMATION_NEEDED. */
 export async function ask(io: Io, question: string, yes: boolean | undefined): Promise<boolean> {

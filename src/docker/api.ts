@@ -120,6 +120,7 @@ export function engineSocket(env: NodeJS.ProcessEnv = process.env): string {
   if (!host) return '/var/run/docker.sock';
   if (host.startsWith('unix://')) return host.slice('unix://'.length);
   throw new Failure('DOCKER_UNREACHABLE', `DOCKER_HOST is ${host}: only unix:// sockets are supported`, {
+    where: 'DOCKER_HOST',
     next: 'run composure on the server itself, for example: ssh SERVER composure deploy',
   });
 }
@@ -349,7 +350,8 @@ function demultiplex(content: Buffer): string {
 function unreachable(error: NodeJS.ErrnoException, socketPath: string): Error {
   if (error.name === 'AbortError') return error;
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'EACCES') {
-    return new Failure('DOCKER_UNREACHABLE', `no Docker Engine answers on ${socketPath} (${error.code})`, {
+    return new Failure('DOCKER_UNREACHABLE', `the Docker engine does not answer (${error.code})`, {
+      where: `unix://${socketPath}`,
       next:
         error.code === 'EACCES'
           ? 'run as root or as a member of the docker group'

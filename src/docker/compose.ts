@@ -92,12 +92,12 @@ export async function checkDocker(env: Record<string, string> = {}): Promise<voi
     run('docker', ['version', '--format', '{{json .}}'], { env, timeoutMs: 15_000 }),
     run('docker', ['compose', 'version', '--short'], { env, timeoutMs: 15_000 }),
   ]);
-  const failure = dockerFailure(docker, compose);
+  const failure = dockerFailure(docker, compose, env.DOCKER_HOST ?? process.env.DOCKER_HOST);
   if (failure) throw failure;
 }
 
 /** What the answers of `docker version` and `docker compose version --short` mean; undefined when all is well. */
-export function dockerFailure(docker: RunResult, compose: RunResult): Failure | undefined {
+export function dockerFailure(docker: RunResult, compose: RunResult, host?: string): Failure | undefined {
   if (docker.code === 127) {
     return new Failure('DOCKER_MISSING', 'the docker command is not installed, or not on the PATH', {
       next: 'install Docker Engine with its Compose plugin: https://docs.docker.com/engine/install/',
@@ -108,6 +108,7 @@ export function dockerFailure(docker: RunResult, compose: RunResult): Failure | 
     const reason = docker.stderr.trim().split('\n').filter(Boolean);
     const forbidden = reason.some((line) => /permission denied/i.test(line));
     return new Failure('DOCKER_UNREACHABLE', 'the Docker engine does not answer', {
+      ...(host ? { where: host } : {}),
       next: forbidden
         ? 'run as a user who may use Docker (a member of the group docker, or root)'
         : 'start it (sudo systemctl start docker) and check that `docker info` works, then run the command again',

@@ -51,10 +51,19 @@ export async function composeCreate(call: ComposeCall, totals: Record<string, nu
   if (result.code !== 0) throw composeFailure('creating containers', services, result);
 }
 
-export async function composePull(call: ComposeCall, services: string[], policy: 'always' | 'missing', onLine: OnLine): Promise<void> {
-  const result = await compose(call, ['pull', '--policy', policy, ...services], onLine);
+export async function composePull(
+  call: ComposeCall,
+  wanted: { service: string; image: string; where?: string }[],
+  policy: 'always' | 'missing',
+  onLine: OnLine,
+): Promise<void> {
+  const result = await compose(call, ['pull', '--policy', policy, ...wanted.map(({ service }) => service)], onLine);
   if (result.code !== 0) {
-    throw new Failure('IMAGE_UNAVAILABLE', `could not pull the image of ${services.join(', ')}`, {
+    const lines = `${result.stdout}\n${result.stderr}`.split('\n').map((line) => line.trim());
+    const named = wanted.filter(({ service }) => lines.some((line) => line.startsWith(`${service} `) && /\sError\b/.test(line)));
+    const failed = named.length > 0 ? named : wanted;
+    throw new Failure('IMAGE_UNAVAILABLE', `could not pull ${failed.map(({ service, image }) => `${image} of ${service}`).join(', ')}`, {
+      where: failed[0]?.where ?? failed.map(({ service }) => service).join(', '),
       details: lastWords(result),
       next: 'check the image name and tag, and that this machine is logged in (docker login); nothing was touched',
     });

@@ -61,6 +61,14 @@ export function storageFailure(error: unknown, path: string): unknown {
       cause: error,
     });
   }
+  // What a recursive mkdir says on a file system that takes no new folder.
+  if (code === 'ENOENT' && (error as NodeJS.ErrnoException).syscall === 'mkdir') {
+    return new Failure('STATE_UNWRITABLE', `cannot use ${path}: its folder cannot be made, as on a read-only file system`, {
+      where: path,
+      next: 'make that file system writable, or set COMPOSURE_STATE_DIR to a folder of your own',
+      cause: error,
+    });
+  }
   if (code === 'ENOTDIR' || code === 'EEXIST') {
     return new Failure('STATE_UNWRITABLE', `cannot use ${path}: a part of this path is a file and not a folder`, {
       where: path,

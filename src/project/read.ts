@@ -70,6 +70,7 @@ export async function readProject(
     settings: keys.settings,
     warnings: [...warnings, ...keyWarnings(model, sources, folder)],
     unsetVariables,
+    places: placesOf(Object.keys(services), sources, folder),
     resolved: JSON.stringify(config.model),
   };
 }
@@ -86,6 +87,25 @@ function withZeroMonitor(service: PlainService, name: string, sources: readonly 
 
 function mapEntries<T>(value: unknown, read: (key: string, value: Mapping) => T): Record<string, T> {
   return Object.fromEntries(Object.entries(mapping(value)).map(([key, inside]) => [key, read(key, mapping(inside))]));
+}
+
+/** Services whose own lines are in the files that were read; what comes from elsewhere (extends, include) has no place. */
+function placesOf(services: readonly string[], sources: readonly Source[], folder: string): NonNullable<Project['places']> {
+  const place = (name: string, path: Path) => {
+    const where = placeOf(sources, path, folder);
+    return where === undefined ? {} : { [name]: where };
+  };
+  return Object.fromEntries(
+    services.map((service) => [
+      service,
+      {
+        ...place('service', ['services', service]),
+        ...place('image', ['services', service, 'image']),
+        ...place('x-edge', ['services', service, 'x-edge']),
+        ...place('ports', ['services', service, 'ports']),
+      },
+    ]),
+  );
 }
 
 interface Keys {

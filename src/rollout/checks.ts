@@ -1,4 +1,5 @@
 import type { EdgeState } from '../edge/model.ts';
+import { describeHolder, listeners } from '../edge/ports.ts';
 import { Failure } from '../kit/errors.ts';
 import type { Project } from '../project/model.ts';
 import { isUp } from './changes.ts';
@@ -38,7 +39,8 @@ export function checkProject(project: Project, edge: EdgeState, only: string[]):
   const claim = findClaim(project, edge.projects);
   if (claim) {
     throw new Failure('HOST_CLAIMED', `${claim.route} is served for the project ${claim.project} already`, {
-      where: claim.route,
+      where: claim.service,
+      ...whereOf(project, claim.service, 'x-edge'),
       next: `choose another host or path, or take it from ${claim.project} first`,
     });
   }
@@ -51,6 +53,7 @@ export function checkProject(project: Project, edge: EdgeState, only: string[]):
         `${service.name} publishes port ${own.published} itself, and the edge needs it for the project's routes`,
         {
           where: service.name,
+          ...whereOf(project, service.name, 'ports'),
           next: `remove "${own.published}:${own.target}" from ports: of ${service.name}; with x-edge the edge serves that port for it`,
         },
       );
@@ -81,6 +84,31 @@ function checkNetworks(project: Project, observed: Observed): void {
       next: 'give the changed network a new key in networks: so that services move to it release by release, or take the project down first: composure down',
     },
   );
+}
+
+/** The place in the user's file to show for a service, in the form that a Failure takes. */
+export function whereOf(project: Project, service: string, key: 'service' | 'image' | 'x-edge' | 'ports'): { where?: string } {
+  const places = project.places?.[service];
+  const where = places?.[key] ?? places?.service;
+  return where === undefined ? {} : { where };
+}
+
+/** Refuses ports that the edge would begin to listen on while a process outside of Docker does. Containers are the plan's matter. */
+export function checkFreePorts(project: Project, observed: Observed): void {
+  const { running, settings, project: known } = observed.edge;
+  const routes = Object.values(known?.backends ?? {}).flatMap((backend) => backend.routes);
+  const own = running
+    ? [settings.httpPort, settings.httpsPort, ...routes.flatMap((route) => (route.kind === 'tcp' ? route.listen : []))]
+    : [];
+  const held = listeners();
+  for (const port of edgePorts(project, settings)) {
+    const inodes = held.filter((entry) => entry.port === port).map(({ inode }) => inode);
+    if (inodes.length === 0 || own.includes(port) || observed.publishers.some((publisher) => publisher.port === port)) continue;
+    throw new Failure('PORT_IN_USE', `the edge needs port ${port}, which ${describeHolder(port, inodes, [])} listens on`, {
+      where: `port ${port}`,
+      next: 'stop that process, or give the edge another port: x-composure: {edge: {http_port: …, https_port: …}}',
+    });
+  }
 }
 
 /** Refuses a plan that would start from a broken state or take what is not the project's. */

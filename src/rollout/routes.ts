@@ -117,7 +117,10 @@ export function withServers(edge: EdgeProject, service: string, servers: { ready
 }
 
 /** Another project's route that answers for the same requests: the host and path, and whose it is. */
-export function findClaim(project: Project, others: Record<string, EdgeProject>): { route: string; project: string } | undefined {
+export function findClaim(
+  project: Project,
+  others: Record<string, EdgeProject>,
+): { route: string; project: string; service: string } | undefined {
   const keys = (backend: EdgeBackend): string[] =>
     backend.routes.flatMap((route) =>
       route.kind === 'tcp'
@@ -132,7 +135,7 @@ export function findClaim(project: Project, others: Record<string, EdgeProject>)
   for (const backend of Object.values(wantedBackends(project))) {
     for (const route of keys(backend)) {
       const owner = taken.get(route);
-      if (owner) return { route, project: owner };
+      if (owner) return { route, project: owner, service: backend.service };
     }
   }
   return undefined;

@@ -1,4 +1,5 @@
 import { run } from '../../kit/spawn.ts';
+import { checkServices } from '../../rollout/checks.ts';
 import type { Outcome, ProjectFlags } from '../flags.ts';
 import type { Io } from '../io.ts';
 import { projectOf } from '../load.ts';
@@ -10,7 +11,9 @@ export async function logsCommand(
   flags: ProjectFlags & { follow?: boolean; tail?: string; since?: string },
   outcome: Outcome,
 ): Promise<void> {
-  const { compose } = await projectOf(io, flags);
+  const project = await projectOf(io, flags);
+  checkServices(project, services);
+  const { compose } = project;
   const args = [
     'compose',
     ...compose.args,
