@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
 import type { ContainerSummary } from '../docker/api.ts';
-import { COMPOSE, COMPOSE } from '../docker/labels.ts';
+import { COMPOSE } from '../docker/labels.ts';
 import { pruneReleases, type ReleasedService, type ReleaseRecord, readReleases, writeRelease } from '../state/releases.ts';
 import { listProjectContainers, serviceOf } from './containers.ts';
 import type { Plan } from './model.ts';
