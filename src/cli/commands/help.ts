@@ -55,7 +55,7 @@ export function readErrors(page: string): ErrorHelp[] {
 }
 
 const plain = (text: string): string => text.replace(/\[([^\]]+)\]\([^)]+\)/g, '$1').replaceAll('`', '');
-const firstSentence = (text: string): string => plain(text).split(/(?<=[.:])\s/)[0] ?? '';
+const firstSentence = (text: string): string => (plain(text).split(/(?<=[.:])\s/)[0] ?? '').replace(/:$/, '.');
 
 export function wrap(text: string, width: number): string {
   const lines = [''];
