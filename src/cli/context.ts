@@ -18,12 +18,16 @@ export function reporter(io: Io, flags: { json?: boolean }): Report {
 }
 
 /** Everything a command that changes the project needs. */
-export async function openRollout(io: Io, flags: ProjectFlags & { wait?: number }, loading: Promise<Project>): Promise<Rollout> {
+export async function openRollout(
+  io: Io,
+  flags: ProjectFlags & { wait?: number; dryRun?: boolean },
+  loading: Promise<Project>,
+): Promise<Rollout> {
   const docker = openDocker(engineSocket(io.env));
   const report = reporter(io, flags);
   const folder = stateFolder(io.env);
   const [project] = await Promise.all([loading, checkDocker(definedOnly(io.env))]);
-  await rememberProject(folder, project.folder, project.name);
+  if (!flags.dryRun) await rememberProject(folder, project.folder, project.name);
   const edge = openEdge({ stateFolder: folder, docker, report });
   return {
     project,

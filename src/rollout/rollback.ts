@@ -49,12 +49,18 @@ export async function findTarget(rollout: Rollout, wanted: number | undefined): 
   const releases = await readReleases(rollout.stateFolder, rollout.project.name);
   const target = wanted === undefined ? previousRelease(releases) : releases.find(({ number }) => number === wanted);
   if (target) return target;
-  const numbers = releases.map(({ number }) => number).join(', ') || 'none yet';
-  if (wanted === undefined)
-    throw new Failure('NOTHING_TO_ROLL_BACK', `${rollout.project.name} has no release before the present one`, {
-      next: `its releases: ${numbers}`,
+  const { name } = rollout.project;
+  const numbers = releases.map(({ number }) => number).join(', ');
+  if (wanted === undefined) {
+    throw new Failure('NOTHING_TO_ROLL_BACK', `${name} has no release before the present one`, {
+      where: name,
+      next: numbers ? `composure releases shows what is on record (${numbers})` : 'composure deploy makes the first release',
     });
-  throw new Failure('RELEASE_UNKNOWN', `${rollout.project.name} has no release ${wanted}`, { next: `its releases: ${numbers}` });
+  }
+  throw new Failure('RELEASE_UNKNOWN', `${name} has no release ${wanted}`, {
+    where: `release ${wanted}`,
+    next: numbers ? `choose one of ${numbers}; composure releases says more about them` : 'composure deploy makes the first release',
+  });
 }
 
 /** The project as it was at the release. What ran before the first release is known by its containers only. */

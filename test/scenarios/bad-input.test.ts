@@ -298,7 +298,7 @@ test('an image that does not exist', async () => {
     expect(pulled.details.join('\n')).toMatch(/refused|not found|denied/i);
     await refuses(
       p,
-      { exit: 5, code: 'IMAGE_UNAVAILABLE', message: /is not on this machine/, where: /web/, next: /--pull never/ },
+      { exit: 5, code: 'IMAGE_UNAVAILABLE', message: /is not on this machine/, where: /^compose\.yaml:3:\d+$/, next: /--pull never/ },
       { args: ['deploy', '--yes', '--pull', 'never'] },
     );
   });
