@@ -170,6 +170,7 @@ async function afterFailure(rollout: Rollout, plan: Plan, error: unknown): Promi
   // The release is undone even when the person who started it wants to leave.
   const calm: Rollout = { ...rollout, signal: new AbortController().signal };
   const why = error instanceof Error ? error.message : String(error);
+  rollout.report({ kind: 'note', text: `release ${plan.release} failed; taking it back` });
   try {
     const left = await undoRelease(calm, unfinished, why);
     return withOutcome(error, `${left}`, plan);
@@ -195,7 +196,7 @@ function withOutcome(error: unknown, outcome: string, plan: Plan): unknown {
     return new Failure(error.code, `${error.message}`, {
       ...(error.where ? { where: error.where } : {}),
       details: [...error.details, outcome],
-      ...(error.next ? { next: error.next } : {}),
+      next: error.next ?? 'put right what is said above and deploy again',
       cause: error,
     });
   }

@@ -325,7 +325,7 @@ function addRelease(
   notes.losses.push(...taken.filter(({ kind }) => kind !== 'redirect').map(({ why }) => why));
 
   const created = [...startFirst.filter(({ plan }) => !started.has(plan.service)), ...stopFirst.filter((entry) => !fixedName(entry))];
-  const create = createStep('create', created, 'beside the old ones, by Compose itself');
+  const create = createStep('create', created, 'by Compose itself, beside what runs; not started yet');
   if (create.kind === 'create' && create.totals.length > 0) steps.push(create);
   for (const entry of startFirst) if (!started.has(entry.plan.service) && entry.fresh.length > 0) addStarts(steps, entry);
   for (const entry of stopFirst) addStopFirst(steps, entry, fixedName(entry), notes.losses);

@@ -1,6 +1,9 @@
 import { formatMs } from '../kit/duration.ts';
 import type { Plan, Ref, Step } from './model.ts';
 
+/** Reasons stand in one column, except behind a step whose own text is longer than this. */
+const WIDEST_STEP = 40;
+
 /** The plan as text: what `--dry-run` shows, what the confirmation shows and what the tests assert. */
 export function printPlan(plan: Plan): string {
   const title =
@@ -15,9 +18,12 @@ export function printPlan(plan: Plan): string {
   }
   if (plan.steps.length === 0) lines.push('', 'Nothing to do: everything runs as the project says.');
   else {
-    lines.push('');
-    for (const [index, step] of plan.steps.entries())
-      lines.push(`  ${String(index + 1).padStart(2)}  ${describeStep(step, plan)}  (${step.why})`);
+    const texts = plan.steps.map((step) => describeStep(step, plan));
+    const column = Math.min(WIDEST_STEP, Math.max(...texts.map((text) => text.length)));
+    lines.push(
+      '',
+      ...plan.steps.map((step, index) => `  ${String(index + 1).padStart(2)}  ${texts[index]?.padEnd(column)}  (${step.why})`),
+    );
   }
   if (plan.losses.length > 0) lines.push('', 'What it costs:', ...plan.losses.map((text) => `  - ${text}`));
   if (plan.warnings.length > 0) lines.push('', 'Worth knowing:', ...plan.warnings.map((text) => `  - ${text}`));
@@ -26,9 +32,10 @@ export function printPlan(plan: Plan): string {
 
 export function describeStep(step: Step, plan: Plan): string {
   const some = (refs: Ref[], service: string): string => {
-    const fresh = refs.filter((ref) => ref.startsWith('new:')).length;
     const reused = refs.filter((ref) => plan.services.some(({ reuse }) => reuse.includes(ref))).length;
-    const old = refs.length - fresh - reused;
+    const old = refs.filter((ref) => plan.services.some((entry) => entry.old.includes(ref))).length;
+    // An undo names the new containers by their ids.
+    const fresh = refs.length - reused - old;
     const parts = [...(old > 0 ? [`${old} old`] : []), ...(reused > 0 ? [`${reused} kept`] : []), ...(fresh > 0 ? [`${fresh} new`] : [])];
     return `${parts.join(' and ') || 'no'} ${service}`;
   };

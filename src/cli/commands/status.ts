@@ -36,7 +36,12 @@ export async function statusCommand(io: Io, flags: ProjectFlags): Promise<void> 
   ]);
   const backends = Object.values(edge.projects[project]?.backends ?? {});
   const services = describeServices(containers, release?.services ?? {}, backends, stats ?? []);
-  const edgeText = backends.length === 0 ? 'no routes' : stats ? `serves ${backends.length} routed services` : 'does not answer';
+  const edgeText =
+    backends.length === 0
+      ? 'no routes'
+      : stats
+        ? `serves ${backends.length} routed ${backends.length === 1 ? 'service' : 'services'}`
+        : 'does not answer';
   if (flags.json) {
     io.stdout(
       `${JSON.stringify({ project, release: release && { number: release.number, at: release.at, kind: release.kind }, unfinished: unfinished?.plan.release, busy: holder && describeHolder(holder), edge: edgeText, services })}\n`,

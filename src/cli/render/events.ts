@@ -6,17 +6,25 @@ import type { Io } from '../io.ts';
 /** One renderer per kind of reader; all get the same events. Progress goes to stderr, so that stdout holds only the result. */
 export function renderer(io: Io, kind: 'tty' | 'plain' | 'json'): Report {
   if (kind === 'json') return (event) => io.stderr(`${JSON.stringify(event)}\n`);
-  return kind === 'tty' ? terminal(io) : (event) => io.stderr(plainLine(event));
+  return kind === 'tty' ? terminal(io) : plain(io);
 }
 
-function plainLine(event: ProgressEvent): string {
+/** For logs: every line tells by itself what it is about, because steps may lie within others. */
+function plain(io: Io): Report {
+  const names = new Map<string, string>();
+  return (event) => {
+    if (event.kind === 'step-start') names.set(event.step, event.text);
+    io.stderr(plainLine(event, 'step' in event ? names.get(event.step) : undefined));
+  };
+}
+
+function plainLine(event: ProgressEvent, name = ''): string {
   switch (event.kind) {
     case 'step-start':
       return `… ${event.text}\n`;
     case 'step-done':
-      return `✓ ${formatMs(event.ms)}${event.text ? `  ${event.text}` : ''}\n`;
     case 'step-failed':
-      return `✗ ${formatMs(event.ms)}  ${event.text}\n`;
+      return `${[`${event.kind === 'step-done' ? '✓' : '✗'} ${name}`.trim(), formatMs(event.ms), event.text].filter(Boolean).join('  ')}\n`;
     case 'note':
       return `${event.text}\n`;
     case 'warning':
@@ -30,6 +38,7 @@ function plainLine(event: ProgressEvent): string {
 
 /** A step's line is shown while it runs and replaced by its outcome. */
 function terminal(io: Io): Report {
+  const names = new Map<string, string>();
   let open: string | undefined;
   const close = (): void => {
     if (open !== undefined) io.stderr('\n');
@@ -39,14 +48,21 @@ function terminal(io: Io): Report {
     switch (event.kind) {
       case 'step-start':
         close();
-        open = event.text;
+        open = event.step;
+        names.set(event.step, event.text);
         io.stderr(`${styleText('yellow', '…')} ${event.text}`);
         return;
       case 'step-done':
       case 'step-failed': {
         const mark = event.kind === 'step-done' ? styleText('green', '✓') : styleText('red', '✗');
         const tail = `${styleText('dim', formatMs(event.ms))}${event.text ? `  ${styleText('dim', event.text)}` : ''}`;
-        io.stderr(open === undefined ? `${mark} ${tail}\n` : `\r\x1b[2K${mark} ${open}  ${tail}\n`);
+        const line = `${mark} ${names.get(event.step) ?? ''}  ${tail}\n`;
+        // Another line may stand below the step's own by now: then the outcome gets a line for itself.
+        if (open === event.step) io.stderr(`\r\x1b[2K${line}`);
+        else {
+          close();
+          io.stderr(line);
+        }
         open = undefined;
         return;
       }
