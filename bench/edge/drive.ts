@@ -29,7 +29,7 @@ export interface Driven {
 
 export type Driver = (target: Target, options: DriveOptions) => Promise<Driven>;
 
-/** `wrk` where it is installed: it takes the least time for itself. Otherwise a client of our own, which halves what a small machine can reach. */
+/** `wrk` where it is installed: it takes the least time for itself. Otherwise a client of our own, which takes most of a small machine for itself: its ratios look better than they are. */
 export async function findDriver(): Promise<{ name: string; drive: Driver }> {
   const { code } = await run('wrk', ['-v']);
   return code === 127 ? { name: 'own client', drive: driveOurselves } : { name: 'wrk', drive: driveWrk };

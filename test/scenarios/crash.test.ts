@@ -4,7 +4,7 @@ import { STEP_KINDS } from '../../src/rollout/journal.ts';
 
 // The application that makes it hardest: whatever is in flight when it gets SIGTERM is lost. `npm run bench -- crash` has the others, and kills recoveries too.
 test('kill -9 of a deploy after every entry of its journal ends in the old or the new release, and no request fails', {
-  timeout: 400_000,
+  timeout: 900_000,
 }, async () => {
   const { points, requests, failed, failures } = await crashEverywhere('exit', { series: ['release'], lanes: 2 });
   expect(points.filter(({ problems }) => problems.length > 0)).toEqual([]);
