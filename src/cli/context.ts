@@ -1,13 +1,13 @@
 import { createInterface } from 'node:readline/promises';
 import { engineSocket, openDocker } from '../docker/api.ts';
-import { checkDocker } from '../docker/compose.ts';
+import { checkDocker, checkEngine } from '../docker/compose.ts';
 import { openEdge } from '../edge/edge.ts';
 import { Failure } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
 import type { Project } from '../project/model.ts';
 import type { Rollout } from '../rollout/context.ts';
 import { stateFolder } from '../state/folder.ts';
-import { rememberProject } from '../state/projects.ts';
+import { rememberedProject, rememberProject } from '../state/projects.ts';
 import { definedOnly } from './failures.ts';
 import type { ProjectFlags } from './flags.ts';
 import type { Io } from './io.ts';
@@ -26,7 +26,9 @@ export async function openRollout(
   const docker = openDocker(engineSocket(io.env));
   const report = reporter(io, flags);
   const folder = stateFolder(io.env);
-  const [project] = await Promise.all([loading, checkDocker(definedOnly(io.env))]);
+  // The tools themselves are asked once for a folder; afterwards the engine's own word is enough.
+  const isKnown = (await rememberedProject(folder, io.cwd)) !== undefined;
+  const [project] = await Promise.all([loading, isKnown ? checkEngine(docker) : checkDocker(definedOnly(io.env))]);
   if (!flags.dryRun) await rememberProject(folder, project.folder, project.name);
   const edge = openEdge({ stateFolder: folder, docker, report });
   return {

@@ -228,6 +228,16 @@ export function openDocker(socketPath: string = engineSocket()) {
 
     unpauseContainer: (container: string) => json<void>('POST', `/containers/${id(container)}/unpause`),
 
+    /** The processes of a running container, with their ids on the host and their titles. */
+    processes: async (container: string): Promise<{ pid: string; title: string }[]> => {
+      const { Titles, Processes } = await json<{ Titles: string[]; Processes: string[][] | null }>(
+        'GET',
+        `/containers/${id(container)}/top`,
+      );
+      const [pid, title] = [Titles.indexOf('PID'), Titles.findIndex((name) => name === 'CMD' || name === 'COMMAND')];
+      return (Processes ?? []).map((row) => ({ pid: row[pid] ?? '', title: row[title] ?? '' }));
+    },
+
     /** The last lines a container wrote, oldest first. */
     logTail: async (container: string, lines: number): Promise<string[]> => {
       const content = await bytes('GET', `/containers/${id(container)}/logs?stdout=1&stderr=1&tail=${lines}`);

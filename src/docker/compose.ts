@@ -1,5 +1,7 @@
 import { Failure } from '../kit/errors.ts';
 import { type RunResult, run } from '../kit/spawn.ts';
+import type { Docker } from './api.ts';
+import { composeCommand } from './plugin.ts';
 
 export const OLDEST_ENGINE = 25;
 export const OLDEST_COMPOSE = '2.20';
@@ -33,7 +35,8 @@ export type ComposeConfig =
  * Throws Failure DOCKER_* or COMPOSE_MISSING when it is the tool and not the project that is at fault.
  */
 export async function composeConfig(target: ConfigTarget): Promise<ComposeConfig> {
-  const ask = (args: string[]) => run('docker', ['compose', ...target.args, 'config', ...args], { cwd: target.cwd, env: target.env });
+  const { program, prefix } = composeCommand({ ...process.env, ...target.env });
+  const ask = (args: string[]) => run(program, [...prefix, ...target.args, 'config', ...args], { cwd: target.cwd, env: target.env });
   // The parser is loaded while Compose works.
   const [config, hash, { parse }] = await Promise.all([ask([]), ask(['--hash', '*']), import('yaml')]);
   const { warnings, rest } = splitMessages(config.stderr);
@@ -96,6 +99,17 @@ export async function checkDocker(env: Record<string, string> = {}): Promise<voi
   if (failure) throw failure;
 }
 
+/** The engine is new enough, asked over its own socket; throws DOCKER_UNREACHABLE or DOCKER_TOO_OLD. It costs a few milliseconds. */
+export async function checkEngine(docker: Pick<Docker, 'version'>): Promise<void> {
+  const { Version } = await docker.version();
+  if (Number.parseInt(Version, 10) < OLDEST_ENGINE) throw engineTooOld(Version);
+}
+
+const engineTooOld = (version: string): Failure =>
+  new Failure('DOCKER_TOO_OLD', `the Docker engine is version ${version}; Composure needs ${OLDEST_ENGINE}.0 or newer`, {
+    next: 'upgrade Docker Engine: https://docs.docker.com/engine/install/',
+  });
+
 /** What the answers of `docker version` and `docker compose version --short` mean; undefined when all is well. */
 export function dockerFailure(docker: RunResult, compose: RunResult, host?: string): Failure | undefined {
   if (docker.code === 127) {
@@ -116,9 +130,7 @@ export function dockerFailure(docker: RunResult, compose: RunResult, host?: stri
     });
   }
   if (Number.parseInt(version, 10) < OLDEST_ENGINE) {
-    return new Failure('DOCKER_TOO_OLD', `the Docker engine is version ${version}; Composure needs ${OLDEST_ENGINE}.0 or newer`, {
-      next: 'upgrade Docker Engine: https://docs.docker.com/engine/install/',
-    });
+    return engineTooOld(version);
   }
   const found = compose.stdout.trim().replace(/^v/, '');
   const [major = 0, minor = 0] = found.split('.').map((part) => Number.parseInt(part, 10));

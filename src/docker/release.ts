@@ -1,5 +1,6 @@
 import { Failure } from '../kit/errors.ts';
 import { type RunResult, run } from '../kit/spawn.ts';
+import { composeCommand } from './plugin.ts';
 
 /** What makes `docker compose` see one project: its global arguments, folder and environment. */
 export interface ComposeCall {
@@ -11,7 +12,8 @@ export interface ComposeCall {
 type OnLine = (line: string) => void;
 
 function compose(call: ComposeCall, args: string[], onLine?: OnLine, signal?: AbortSignal): Promise<RunResult> {
-  return run('docker', ['compose', '--progress', 'plain', '--ansi', 'never', ...call.args, ...args], {
+  const { program, prefix } = composeCommand({ ...process.env, ...call.env });
+  return run(program, [...prefix, '--progress', 'plain', '--ansi', 'never', ...call.args, ...args], {
     cwd: call.cwd,
     env: call.env,
     ...(onLine ? { onLine } : {}),
@@ -102,28 +104,7 @@ function composeFailure(what: string, services: string[], result: RunResult): Fa
 
 /** Starts a one-off container of a service with another command, detached, and answers its id. */
 export async function composeRunDetached(call: ComposeCall, service: string, name: string, command: string[]): Promise<string> {
-  const result = await run(
-    'docker',
-    [
-      'compose',
-      '--progress',
-      'quiet',
-      '--ansi',
-      'never',
-      ...call.args,
-      'run',
-      '--detach',
-      '--no-deps',
-      '--name',
-      name,
-      service,
-      ...command,
-    ],
-    {
-      cwd: call.cwd,
-      env: call.env,
-    },
-  );
+  const result = await compose(call, ['run', '--detach', '--no-deps', '--name', name, service, ...command]);
   if (result.code !== 0) throw composeFailure('starting the release job', [service], result);
   return result.stdout.trim().split('\n').at(-1) ?? name;
 }

@@ -15,6 +15,7 @@ import { currentServers, joinEdge, routeTo, sessionsOn } from './placement.ts';
 import { prepareEdge, restoreEdge } from './prepare-edge.ts';
 import { describeStep } from './print.ts';
 import { recordRelease } from './record.ts';
+import { reloadProxy } from './reload.ts';
 import { restoreSnapshot, takeSnapshot } from './snapshot.ts';
 import { watchRelease } from './watch.ts';
 import type { World } from './world.ts';
@@ -139,14 +140,7 @@ async function applyStep(world: World, plan: Plan, step: Step, progress: Progres
       }
       return {};
     case 'reload-proxy':
-      for (const id of ids(step.containers)) {
-        const result = await world.docker.exec(id, step.command);
-        if (result.code !== 0)
-          throw new Failure('RELEASE_FAILED', `${step.command.join(' ')} failed in ${step.service}`, {
-            where: step.service,
-            details: result.output.trim().split('\n').slice(-5),
-          });
-      }
+      for (const id of ids(step.containers)) await reloadProxy(world, step.service, id, step.command);
       return {};
     case 'commit':
       return {};
@@ -162,6 +156,9 @@ async function createContainers(world: World, totals: { service: string; add: nu
   const before = await listProjectContainers(world.docker, world.project.name);
   const count = (service: string): number => before.filter(({ Labels }) => serviceOf(Labels) === service).length;
   const services = totals.filter(({ add }) => add > 0);
+  // Compose tries to start a paused container when it makes another one beside it, and the engine refuses that.
+  for (const { Id, State, Labels } of before)
+    if (State === 'paused' && services.some(({ service }) => service === serviceOf(Labels))) await world.docker.unpauseContainer(Id);
   await composeCreate(world.project.compose, Object.fromEntries(services.map(({ service, add }) => [service, count(service) + add])));
   const known = new Set(before.map(({ Id }) => Id));
   const after = (await listProjectContainers(world.docker, world.project.name))

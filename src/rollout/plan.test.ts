@@ -4,14 +4,23 @@ import { container, edgeSpec, observed, project, service, updateConfig } from '.
 import type { ObservedContainer } from './model.ts';
 import { planRelease } from './plan.ts';
 import { printPlan } from './print.ts';
-import { withWantedBackends } from './routes.ts';
+import { withServers, withWantedBackends } from './routes.ts';
 
 const defaults = { kind: 'deploy' as const, only: [], force: false, reusable: {} };
 const edgeOf = (of: Project) =>
   withWantedBackends({ network: { name: 'edge_shop', subnet: '10.214.0.0/24' }, nextAddress: 5, backends: {} }, of);
 const withEdge = (of: Project, containers: ObservedContainer[]) => {
   const world = observed(containers);
-  return { ...world, edge: { ...world.edge, project: edgeOf(of) } };
+  const project = Object.keys(of.services).reduce(
+    (edge, name) =>
+      withServers(edge, name, {
+        ready: containers.filter((entry) => entry.service === name).map(({ id }) => ({ container: id, address: '10.214.0.9' })),
+        drain: [],
+        hold: false,
+      }),
+    edgeOf(of),
+  );
+  return { ...world, edge: { ...world.edge, project } };
 };
 const steps = (text: string): string[] =>
   text
@@ -44,23 +53,22 @@ describe('the plan of a release', () => {
         worker   replace      configuration changed  [stop-first: a worker: nothing says that two versions may work side by side (update_config.order: start-first would)]
         migrate  job          runs once before the release
 
-         1  create 1 migrate  (a fresh container of the job, in the new image)
-         2  run migrate to its end  (once, in the new image, at most 5 min 00 s; if it fails nothing is touched)
-         3  prepare the edge  (containers that serve now are not behind it yet)
-         4  create 2 api, 1 worker  (beside the old ones, by Compose itself)
-         5  start 1 new api  (without traffic yet)
-         6  wait until 1 new api is ready  (Docker health and the edge’s own check)
-         7  start 1 new api  (without traffic yet)
-         8  wait until 1 new api is ready  (Docker health and the edge’s own check)
-         9  stop 1 old worker  (a worker: nothing says that two versions may work side by side (update_config.order: start-first would))
-        10  start 1 new worker  (in the new release)
-        11  wait until 1 new worker is ready  (Docker health)
-        12  route api: to 2 new, drain 2 old  (all at once: requests go to api of this release)
-        13  watch for 5.0 s  (errors, latency and restarts of new against old for 5.0 s; a breach switches back)
-        14  commit  (from here on there is no way back but a rollback)
-        15  stop 2 old api  (nothing is in flight there; kept stopped for an instant rollback)
-        16  route api: to 2 new  (the edge forgets the old containers)
-        17  record the release  (the release, its images by digest, and what may be cleaned up)
+         1  create 1 migrate                  (a fresh container of the job, in the new image)
+         2  run migrate to its end            (once, in the new image, at most 5 min 00 s; if it fails nothing is touched)
+         3  create 2 api, 1 worker            (by Compose itself, beside what runs; not started yet)
+         4  start 1 new api                   (without traffic yet)
+         5  wait until 1 new api is ready     (Docker health and the edge’s own check)
+         6  start 1 new api                   (without traffic yet)
+         7  wait until 1 new api is ready     (Docker health and the edge’s own check)
+         8  stop 1 old worker                 (a worker: nothing says that two versions may work side by side (update_config.order: start-first would))
+         9  start 1 new worker                (in the new release)
+        10  wait until 1 new worker is ready  (Docker health)
+        11  route api: to 2 new, drain 2 old  (all at once: requests go to api of this release)
+        12  watch for 5.0 s                   (errors, latency and restarts of new against old for 5.0 s; a breach switches back)
+        13  commit                            (from here on there is no way back but a rollback)
+        14  stop 2 old api                    (nothing is in flight there; kept stopped for an instant rollback)
+        15  route api: to 2 new               (the edge forgets the old containers)
+        16  record the release                (the release, its images by digest, and what may be cleaned up)
       "
     `);
   });
@@ -87,18 +95,18 @@ describe('the plan of a release', () => {
     const plan = planRelease(stack, observed([], { releases: [] }), defaults);
     expect(steps(printPlan(plan))).toMatchInlineSnapshot(`
       [
-        "create 1 db",
-        "start 1 new db",
-        "wait until 1 new db is ready",
-        "create 1 migrate",
-        "run migrate to its end",
-        "prepare the edge",
-        "create 1 api",
-        "start 1 new api",
+        "create 1 db                  ",
+        "start 1 new db               ",
+        "wait until 1 new db is ready ",
+        "create 1 migrate             ",
+        "run migrate to its end       ",
+        "prepare the edge             ",
+        "create 1 api                 ",
+        "start 1 new api              ",
         "wait until 1 new api is ready",
-        "route api: to 1 new",
-        "commit",
-        "record the release",
+        "route api: to 1 new          ",
+        "commit                       ",
+        "record the release           ",
       ]
     `);
   });
@@ -109,17 +117,16 @@ describe('the plan of a release', () => {
     );
     expect(steps(printPlan(planRelease(stack, withEdge(stack, [container('web', 1)]), defaults)))).toMatchInlineSnapshot(`
       [
-        "prepare the edge",
-        "create 1 web",
+        "create 1 web                         ",
         "route web: hold requests, drain 1 old",
-        "drain 1 old web",
-        "stop 1 old web",
-        "start 1 new web",
-        "wait until 1 new web is ready",
-        "route web: to 1 new",
-        "watch for 5.0 s",
-        "commit",
-        "record the release",
+        "drain 1 old web                      ",
+        "stop 1 old web                       ",
+        "start 1 new web                      ",
+        "wait until 1 new web is ready        ",
+        "route web: to 1 new                  ",
+        "watch for 5.0 s                      ",
+        "commit                               ",
+        "record the release                   ",
       ]
     `);
   });
@@ -143,19 +150,18 @@ describe('the plan of a release', () => {
       ),
     ).toMatchInlineSnapshot(`
       [
-        "prepare the edge",
-        "create 3 api",
-        "start 2 new api",
-        "wait until 2 new api are ready",
-        "wait 3.0 s",
-        "start 1 new api",
-        "wait until 1 new api is ready",
+        "create 3 api                    ",
+        "start 2 new api                 ",
+        "wait until 2 new api are ready  ",
+        "wait 3.0 s                      ",
+        "start 1 new api                 ",
+        "wait until 1 new api is ready   ",
         "route api: to 3 new, drain 3 old",
-        "drain the old containers",
-        "commit",
-        "stop 3 old api",
-        "route api: to 3 new",
-        "record the release",
+        "drain the old containers        ",
+        "commit                          ",
+        "stop 3 old api                  ",
+        "route api: to 3 new             ",
+        "record the release              ",
       ]
     `);
   });
@@ -164,14 +170,14 @@ describe('the plan of a release', () => {
     const stack = project(service('worker', { containerName: 'the-worker' }));
     expect(steps(printPlan(planRelease(stack, observed([container('worker', 1)]), defaults)))).toMatchInlineSnapshot(`
       [
-        "stop 1 old worker",
-        "remove 1 old worker",
-        "create 1 worker",
-        "start 1 new worker",
+        "stop 1 old worker               ",
+        "remove 1 old worker             ",
+        "create 1 worker                 ",
+        "start 1 new worker              ",
         "wait until 1 new worker is ready",
-        "watch for 5.0 s",
-        "commit",
-        "record the release",
+        "watch for 5.0 s                 ",
+        "commit                          ",
+        "record the release              ",
       ]
     `);
   });
@@ -180,13 +186,12 @@ describe('the plan of a release', () => {
     const up = project(service('api', { replicas: 2, configHash: 'api-old', edge: [edgeSpec()] }));
     expect(steps(printPlan(planRelease(up, withEdge(up, [container('api', 1)]), defaults)))).toMatchInlineSnapshot(`
       [
-        "prepare the edge",
-        "create 1 api",
-        "start 1 new api",
+        "create 1 api                 ",
+        "start 1 new api              ",
         "wait until 1 new api is ready",
-        "route api: to 1 old and 1 new",
-        "commit",
-        "record the release",
+        "route api: to 2 new          ",
+        "commit                       ",
+        "record the release           ",
       ]
     `);
     const down = project(service('api', { replicas: 1, configHash: 'api-old', edge: [edgeSpec()] }));
@@ -194,13 +199,12 @@ describe('the plan of a release', () => {
       steps(printPlan(planRelease(down, withEdge(down, [container('api', 1), container('api', 2)]), defaults))),
     ).toMatchInlineSnapshot(`
       [
-        "prepare the edge",
-        "route api: to 1 old, drain 1 old",
-        "drain the old containers",
-        "commit",
-        "stop 1 old api",
-        "route api: to 1 old",
-        "record the release",
+        "route api: to 1 new, drain 1 old",
+        "drain the old containers        ",
+        "commit                          ",
+        "stop 1 old api                  ",
+        "route api: to 1 new             ",
+        "record the release              ",
       ]
     `);
   });
@@ -213,18 +217,18 @@ describe('the plan of a release', () => {
     });
     expect(steps(printPlan(planRelease(stack, world, defaults)))).toMatchInlineSnapshot(`
       [
-        "prepare the edge",
-        "take over port 80",
-        "create 1 api",
-        "start 1 new api",
-        "wait until 1 new api is ready",
+        "prepare the edge                ",
+        "take over port 80               ",
+        "create 1 api                    ",
+        "start 1 new api                 ",
+        "wait until 1 new api is ready   ",
         "route api: to 1 new, drain 1 old",
-        "watch for 5.0 s",
-        "commit",
-        "stop 1 old api",
-        "route api: to 1 new",
-        "bind port 80",
-        "record the release",
+        "watch for 5.0 s                 ",
+        "commit                          ",
+        "stop 1 old api                  ",
+        "route api: to 1 new             ",
+        "bind port 80                    ",
+        "record the release              ",
       ]
     `);
     const blocked = planRelease(stack, { ...world, redirect: { can: false, why: 'redirects of ports need root' } }, defaults);

@@ -59,7 +59,7 @@ export function planRelease(project: Project, observed: Observed, options: PlanO
     [...inRelease].filter((name) => project.services[name]?.release),
   );
   const changed = moving.size > 0 || plans.some((plan) => plan.action === 'remove');
-  const routing = routingChanges(project, observed.edge.project);
+  const routing = whyPrepareEdge(project, observed);
   const steps: Step[] = [];
   if (changed) {
     const jobsToRun = jobs.filter((name) => isJobNeeded(name, project, moving, observed, options));
@@ -303,7 +303,7 @@ function addRelease(
   const fixedName = (entry: Moving): boolean => entry.service.containerName !== undefined;
   const taken = takeovers(project, observed, moving);
 
-  const preparation = whyPrepareEdge(observed, order, routing, taken.length > 0);
+  const preparation = routing ?? (taken.length > 0 ? 'a port changes hands' : undefined);
   if (preparation !== undefined) {
     const prepare: Step[] = [
       { id: 'prepare-edge', kind: 'prepare-edge', why: preparation },
@@ -370,6 +370,8 @@ function addRelease(
       0,
       { ...reload, id: `${reload.id}:new` },
     );
+  const held = retiring.length > 0 ? reloads.filter(({ service }) => (project.services[service]?.edge.length ?? 0) > 0) : [];
+  for (const { service, containers } of held) addHold(steps, project.services[service] as Service, containers);
   for (const { service, old } of retiring) {
     steps.push({
       id: `stop:${service}`,
@@ -390,24 +392,62 @@ function addRelease(
     });
   }
   for (const reload of reloads) steps.push({ ...reload, id: `${reload.id}:old` });
+  for (const { service, containers } of held)
+    steps.push({
+      id: `resume:${service}`,
+      kind: 'route',
+      routings: [{ service, ready: containers, drain: [], hold: false }],
+      why: 'waiting requests go on',
+    });
   for (const { port } of taken)
     steps.push({ id: `give-port:${port}`, kind: 'give-port', port, why: `the edge listens on port ${port} itself` });
   steps.push({ id: 'record', kind: 'record', why: 'the release, its images by digest, and what may be cleaned up' });
 }
 
-/** Why the edge has work to do before anything new exists, or undefined when it runs and knows all it needs. */
-function whyPrepareEdge(observed: Observed, order: Moving[], routing: string | undefined, takesPort: boolean): string | undefined {
-  if (routing !== undefined) return routing;
-  const routed = order.filter(({ plan }) => plan.routed);
+/**
+ * Requests wait at the edge while the upstreams of a proxy behind it stop: the proxy would go on sending some of them to addresses
+ * that nobody answers under any more, and notice only after its own connect timeout.
+ */
+function addHold(steps: Step[], proxy: Service, containers: Ref[]): void {
+  const half = Math.max(1000, holdBudgetMs(proxy.edge) / 2);
+  const budget = drainBudget(proxy);
+  steps.push(
+    {
+      id: `hold:${proxy.name}`,
+      kind: 'route',
+      routings: [{ service: proxy.name, ready: [], drain: containers, hold: true }],
+      why: `requests wait at the edge while the containers behind ${proxy.name} stop, at most ${formatMs(holdBudgetMs(proxy.edge))}`,
+    },
+    {
+      id: `drain:${proxy.name}`,
+      kind: 'drain',
+      service: proxy.name,
+      containers,
+      requestsMs: Math.min(budget.requestsMs, half),
+      streamsMs: Math.min(budget.streamsMs, half),
+      why: 'what it passes on ends first',
+    },
+  );
+}
+
+/** Why the edge has work to do before anything new exists, or undefined when it runs and knows what runs. */
+function whyPrepareEdge(project: Project, observed: Observed): string | undefined {
+  const changes = routingChanges(project, observed.edge.project);
+  if (changes !== undefined) return changes;
+  const routed = Object.values(project.services).filter((service) => service.edge.length > 0);
   if (routed.length === 0) return undefined;
   if (!observed.edge.running) return 'it does not run';
-  if (takesPort) return 'a port changes hands';
-  const served = new Set(
-    Object.values(observed.edge.project?.backends ?? {}).flatMap(({ servers }) => servers.map(({ container }) => container)),
-  );
-  const outside = routed.some(({ old, kept }) => [...old, ...kept].some((id) => !served.has(id)));
-  return outside ? 'containers that serve now are not behind it yet' : undefined;
+  const backends = Object.values(observed.edge.project?.backends ?? {});
+  const unknown = routed.find(({ name }) => {
+    const up = new Set(observed.containers.filter((container) => container.service === name && isUp(container)).map(({ id }) => id));
+    return backends.some(
+      (backend) => backend.service === name && !sameMembers(up, new Set(backend.servers.map(({ container }) => container))),
+    );
+  });
+  return unknown && `${unknown.name} runs in other containers than the edge sends requests to`;
 }
+
+const sameMembers = (a: Set<string>, b: Set<string>): boolean => a.size === b.size && [...a].every((member) => b.has(member));
 
 /** One batch after the other: hold requests where nothing else serves, drain, stop, start, gate, let requests go on. */
 function addStopFirst(steps: Step[], entry: Moving, fixedName: boolean, losses: string[]): void {
@@ -562,7 +602,7 @@ function proxyWarnings(project: Project, observed: Observed, moving: Map<string,
     if (!isReverseProxy(service)) return [];
     if (service.edge.length > 0)
       return [
-        `${service.name} is a reverse proxy of your own: the edge is in front of it; requests that it passes on to other services are not drained by the edge, it retries them itself`,
+        `${service.name} is a reverse proxy of your own: the edge is in front of it; while containers behind it stop, requests wait at the edge for the moment that it needs to look its upstreams up again`,
       ];
     const ports = service.publishedPorts.map(({ published }) => published).join(', ');
     return observed.containers.some((container) => container.service === service.name)

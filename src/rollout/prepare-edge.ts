@@ -1,7 +1,7 @@
 import type { EdgeServer } from '../edge/model.ts';
 import { ensureProjectNetwork } from '../edge/network.ts';
 import type { Plan } from './model.ts';
-import { joinEdge, routeTo } from './placement.ts';
+import { currentServers, joinEdge, routeTo } from './placement.ts';
 import { wantedSettings, withWantedBackends } from './routes.ts';
 import type { World } from './world.ts';
 
@@ -12,7 +12,6 @@ import type { World } from './world.ts';
 export async function prepareEdge(world: World, plan: Plan): Promise<string> {
   const { project, edge, docker } = world;
   const state = await edge.read();
-  const known = state.projects[project.name];
   const network = await ensureProjectNetwork(docker, edge.name, project.name, state.settings.addressPool);
   const takeovers = [...state.settings.takeovers];
   for (const step of plan.steps) {
@@ -32,12 +31,14 @@ export async function prepareEdge(world: World, plan: Plan): Promise<string> {
     .map(({ name }) => name);
   const adopted: string[] = [];
   for (const service of routed) {
-    const serving = Object.values(known?.backends ?? {}).some((backend) => backend.service === service && backend.servers.length > 0);
     const running = plan.before[service] ?? [];
-    if (serving || running.length === 0) continue;
+    const present = await currentServers(world, service);
+    const isSame =
+      present.drain.length === 0 && present.ready.length === running.length && running.every((id) => present.ready.includes(id));
+    if (isSame) continue;
     await joinEdge(world, running);
     await routeTo(world, { [service]: { ready: running, drain: [], hold: false } });
-    adopted.push(service);
+    if (running.length > 0) adopted.push(service);
   }
   await edge.ensureRunning();
   return adopted.length > 0 ? `${adopted.join(', ')} taken behind the edge as they run` : '';

@@ -230,7 +230,17 @@ describe('every plan', () => {
         }
         const again = planRelease(
           stack,
-          { ...world, containers: [...state.containers.values()], edge: { ...world.edge, project: edgeBefore(stack, []) } },
+          {
+            ...world,
+            containers: [...state.containers.values()],
+            edge: {
+              ...world.edge,
+              project: edgeBefore(
+                stack,
+                [...state.containers.values()].filter(({ state: is }) => is === 'running'),
+              ),
+            },
+          },
           defaults,
         );
         expect(again.steps).toEqual([]);

@@ -78,6 +78,10 @@ export function planUndo(release: Unfinished, { containers, snapshots, gateTimeo
         why: 'made by this release',
       });
   }
+  for (const step of plan.steps) {
+    if (step.kind === 'reload-proxy' && release.begun.has(step.id))
+      steps.push({ ...step, id: `undo:${step.id}`, why: 'it knew the new ones already' });
+  }
   for (const entry of affected) {
     const gone = before(entry).filter((id) => !byId.has(id));
     if (gone.length > 0)

@@ -1,3 +1,4 @@
+import { composeCommand } from '../../docker/plugin.ts';
 import { run } from '../../kit/spawn.ts';
 import { checkServices } from '../../rollout/checks.ts';
 import type { Outcome, ProjectFlags } from '../flags.ts';
@@ -14,8 +15,9 @@ export async function logsCommand(
   const project = await projectOf(io, flags);
   checkServices(project, services);
   const { compose } = project;
+  const { program, prefix } = composeCommand({ ...process.env, ...compose.env });
   const args = [
-    'compose',
+    ...prefix,
     ...compose.args,
     'logs',
     ...(flags.follow ? ['--follow'] : []),
@@ -23,7 +25,7 @@ export async function logsCommand(
     ...(flags.since ? ['--since', flags.since] : []),
     ...services,
   ];
-  const { code } = await run('docker', args, {
+  const { code } = await run(program, args, {
     cwd: compose.cwd,
     env: compose.env,
     onLine: (text, stream) => {
