@@ -41,13 +41,14 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
-class Interrupted extends Error {}
+/** The demo cannot go on, and everything about it has been said. */
+class Over extends Error {}
 
 try {
   stage = await setStage();
   process.exitCode = (await play(stage)) ? 0 : 1;
 } catch (error) {
-  if (!(error instanceof Interrupted)) screen.say(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  if (!(error instanceof Over)) screen.say(error instanceof Error ? (error.stack ?? error.message) : String(error));
   process.exitCode = interrupted ? 130 : 1;
 } finally {
   await load?.stop().catch(() => {});
@@ -205,7 +206,7 @@ function show(event: ProgressEvent): void {
 }
 
 async function readFigures(): Promise<Figures> {
-  if (interrupted) throw new Interrupted();
+  if (interrupted) throw new Over();
   if (!load) throw new Error('the load has not begun');
   return figuresOf(await load.snapshot(), SLOW_MS);
 }
@@ -222,7 +223,7 @@ async function serves(demo: Stage, version: string): Promise<boolean> {
 }
 
 function endAct(good: boolean, text: string, problem: string, added: Figures): boolean {
-  if (interrupted) throw new Interrupted();
+  if (interrupted) throw new Over();
   if (!good) problems.push(problem);
   const noticed = [
     ...(added.failed > 0 ? [`${added.failed} requests failed`] : []),
@@ -235,11 +236,11 @@ function endAct(good: boolean, text: string, problem: string, added: Figures): b
 /** Answers when a command succeeded; else the demo cannot go on. */
 async function must(running: Promise<Ran>, what: string): Promise<void> {
   const ran = await running;
-  if (interrupted) throw new Interrupted();
+  if (interrupted) throw new Over();
   if (ran.code === 0) return;
   screen.done(false, `${what}: ${reasonOf(ran)}`);
   screen.say(`${ran.out}${ran.err}`.split('\n').slice(-40).join('\n'));
-  throw new Error(`${what} failed`);
+  throw new Over();
 }
 
 /** How a command ended, in one line. */
