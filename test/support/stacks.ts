@@ -1,4 +1,4 @@
-import { get } from 'node:http';
+import { request as httpRequest } from 'node:http';
 import { expect } from 'vitest';
 import { stringify } from 'yaml';
 import type { Load, LoadReport, Mix } from '../../bench/load/model.ts';
@@ -79,9 +79,10 @@ export interface Answer {
 }
 
 /** One request of its own connection through the edge. */
-export function ask(p: ScenarioFacts, path = '/', { host = p.host, timeoutMs = 10_000 } = {}): Promise<Answer> {
+export function ask(p: ScenarioFacts, path = '/', { host = p.host, timeoutMs = 10_000, method = 'GET' } = {}): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const request = get({ host: '127.0.0.1', port: p.httpPort, path, headers: { host }, agent: false, timeout: timeoutMs }, (response) => {
+    const options = { host: '127.0.0.1', port: p.httpPort, path, method, headers: { host }, agent: false, timeout: timeoutMs };
+    const request = httpRequest(options, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (text: string) => {
@@ -92,6 +93,7 @@ export function ask(p: ScenarioFacts, path = '/', { host = p.host, timeoutMs = 1
     });
     request.on('timeout', () => request.destroy(new Error(`no answer within ${timeoutMs} ms`)));
     request.on('error', reject);
+    request.end();
   });
 }
 
