@@ -2,6 +2,7 @@ import { Failure } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
 import { run } from '../kit/spawn.ts';
 import type { Docker } from './api.ts';
+import { checkDocker } from './compose.ts';
 
 /** Pulls an image that is not on this machine, with the login and credential stores that the docker command knows. */
 export async function pullIfMissing(docker: Docker, image: string, report: Report): Promise<void> {
@@ -14,6 +15,7 @@ export async function pullIfMissing(docker: Docker, image: string, report: Repor
     return;
   }
   report({ kind: 'step-failed', step: `pull:${image}`, text: 'not pulled', ms: performance.now() - began });
+  if (result.code === 127) await checkDocker();
   throw new Failure('IMAGE_UNAVAILABLE', `could not pull ${image}`, {
     details: result.stderr.trim().split('\n').slice(-5),
     next: 'check the name and the network, or name another image for it: x-composure: {images: {haproxy: …}}',
