@@ -34,8 +34,12 @@ export function trafficOf(stats: ServerStats[], servers: ReadonlySet<string>, si
 
 const ratio = (traffic: Traffic): number => (traffic.requests > 0 ? traffic.errors / traffic.requests : 0);
 
-/** Answers slower than this on average are not held against a release only because the old one was even faster. */
-const LATENCY_FLOOR_MS = 100;
+/**
+ * Latency is judged by means, which a few slow requests move far while there are few of all, and which a process that has just begun
+ * makes worse by itself. So it takes this many requests on both sides, and a difference that a person would notice.
+ */
+const LATENCY_REQUESTS = 200;
+const LATENCY_DIFFERENCE_MS = 250;
 
 /** Why the new containers are worse than the old ones by more than the limits allow, or undefined when they are not. */
 export function judgeTraffic(fresh: Traffic, old: Traffic, limits: ProjectSettings['release']): string | undefined {
@@ -44,10 +48,10 @@ export function judgeTraffic(fresh: Traffic, old: Traffic, limits: ProjectSettin
     return `${fresh.errors} of ${fresh.requests} requests failed on the new containers (${percent(ratio(fresh))}; the old ones: ${percent(ratio(old))}, allowed: ${percent(limits.maxErrorRatio)} more)`;
   }
   if (
-    old.requests >= limits.minRequests &&
-    fresh.responseTimeMs > LATENCY_FLOOR_MS &&
-    fresh.responseTimeMs > old.responseTimeMs * limits.maxLatencyRatio
-  ) {
+    Math.min(old.requests, fresh.requests) >= Math.max(limits.minRequests, LATENCY_REQUESTS) &&
+    fresh.responseTimeMs > old.responseTimeMs * limits.maxLatencyRatio &&
+    fresh.responseTimeMs > old.responseTimeMs + LATENCY_DIFFERENCE_MS
+  )
     return `the new containers take ${Math.round(fresh.responseTimeMs)} ms to answer, the old ones took ${Math.round(old.responseTimeMs)} ms (allowed: ${limits.maxLatencyRatio} times as long)`;
   }
   return undefined;
