@@ -51,7 +51,7 @@ export function judgeTraffic(fresh: Traffic, old: Traffic, limits: ProjectSettin
     Math.min(old.requests, fresh.requests) >= Math.max(limits.minRequests, LATENCY_REQUESTS) &&
     fresh.responseTimeMs > old.responseTimeMs * limits.maxLatencyRatio &&
     fresh.responseTimeMs > old.responseTimeMs + LATENCY_DIFFERENCE_MS
-  )
+  ) {
     return `the new containers take ${Math.round(fresh.responseTimeMs)} ms to answer, the old ones took ${Math.round(old.responseTimeMs)} ms (allowed: ${limits.maxLatencyRatio} times as long)`;
   }
   return undefined;
