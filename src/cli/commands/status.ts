@@ -30,7 +30,10 @@ export async function statusCommand(io: Io, flags: ProjectFlags): Promise<void> 
     docker.listContainers([`${COMPOSE.project}=${project}`]),
     readCurrentRelease(state, project),
     readEdgeState(state),
-    readStats(state).catch((): ServerStats[] | undefined => undefined),
+    readStats(state).then(
+      (rows) => (rows.length > 0 ? rows : undefined),
+      () => undefined,
+    ),
     readUnfinished(state, project),
     readLock(lockPath(state, project)),
   ]);
