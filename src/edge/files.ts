@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readFileIfThere, writeFileDurably } from '../kit/files.ts';
+import { readFileIfThere, writeFileDurably, writeFileIfChanged } from '../kit/files.ts';
 import { edgeFolder } from '../state/folder.ts';
 import { type EdgeHost, type RenderedEdge, renderMap } from './render.ts';
 
@@ -18,10 +18,10 @@ export async function folderOwner(folder: string): Promise<number> {
 
 /** Everything that HAProxy starts from. The file comes last: what it names is there by then. */
 export async function writeEdgeFiles(folder: string, rendered: RenderedEdge): Promise<void> {
-  await writeFileDurably(configPath(folder, 'routes.map'), renderMap(rendered.maps.routes));
-  await writeFileDurably(configPath(folder, 'redirects.map'), renderMap(rendered.maps.redirects));
+  await writeFileIfChanged(configPath(folder, 'routes.map'), renderMap(rendered.maps.routes));
+  await writeFileIfChanged(configPath(folder, 'redirects.map'), renderMap(rendered.maps.redirects));
   await ensureSideFiles(folder);
-  await writeFileDurably(configPath(folder, 'haproxy.cfg'), rendered.config);
+  await writeFileIfChanged(configPath(folder, 'haproxy.cfg'), rendered.config);
 }
 
 /** Files that a configuration may name and that no state describes. */

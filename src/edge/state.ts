@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { Failure } from '../kit/errors.ts';
-import { readFileIfThere, writeFileDurably } from '../kit/files.ts';
+import { readFileIfThere, writeFileIfChanged } from '../kit/files.ts';
 import { edgeFolder } from '../state/folder.ts';
 import type { EdgeBackend, EdgeProject, EdgeRoute, EdgeSettings, EdgeState } from './model.ts';
 
@@ -35,7 +35,7 @@ export async function readEdgeState(folder: string): Promise<EdgeState> {
 }
 
 export const writeEdgeState = (folder: string, state: EdgeState): Promise<void> =>
-  writeFileDurably(statePath(folder), `${JSON.stringify(state, null, 2)}\n`);
+  writeFileIfChanged(statePath(folder), `${JSON.stringify(state, null, 2)}\n`);
 
 export interface PlacedBackend {
   project: string;

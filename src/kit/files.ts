@@ -23,6 +23,11 @@ export async function writeFileDurably(path: string, content: string, mode = 0o6
   }
 }
 
+/** As writeFileDurably; a file that has the content already is left alone, which saves its syncs. */
+export async function writeFileIfChanged(path: string, content: string, mode = 0o600): Promise<void> {
+  if ((await readFileIfThere(path)) !== content) await writeFileDurably(path, content, mode);
+}
+
 export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r');
   try {
