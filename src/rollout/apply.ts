@@ -26,17 +26,27 @@ export interface Progress {
   created: Record<string, string[]>;
   /** Requests that ran over their drain time and were cut. */
   cutRequests: number;
+  /** By service: new containers that did not become ready, which max_failure_ratio allows. They get no requests. */
+  tolerated: Record<string, string[]>;
+  /** The step that was begun last. */
+  step?: string;
   /** Containers that were removed and made again: their new ids by the old ones. */
   replaced: Record<string, string>;
 }
 
-export const noProgress = (created: Progress['created'] = {}): Progress => ({ created, cutRequests: 0, replaced: {} });
+export const noProgress = (created: Progress['created'] = {}): Progress => ({
+  created,
+  cutRequests: 0,
+  tolerated: {},
+  replaced: {},
+});
 
 /** Carries out the plan's steps from the first one that has not ended. Each step is journalled before and after, and each may be repeated. */
 export async function applySteps(world: World, plan: Plan, steps: Step[], progress: Progress, journal: Journal<Entry>): Promise<void> {
   for (const step of steps) {
     world.signal.throwIfAborted();
     const began = performance.now();
+    progress.step = step.id;
     await journal.append({ kind: 'begin', at: now(), step: step.id });
     world.report({ kind: 'step-start', step: step.id, text: describeStep(step, plan) });
     try {
@@ -107,12 +117,24 @@ async function applyStep(world: World, plan: Plan, step: Step, progress: Progres
       return { text: await startContainers(world, step.service, ids(step.containers)) };
     case 'gate': {
       const routed = (world.project.services[step.service]?.edge.length ?? 0) > 0;
-      const good = await gateContainers(world, ids(step.containers), { ...step, routed });
+      const earlier = progress.tolerated[step.service] ?? [];
+      const mayFail = Math.min(Math.floor(step.of * step.maxFailureRatio), step.of - 1) - earlier.length;
+      const wanted = ids(step.containers);
+      const good = await gateContainers(world, wanted, { timeoutMs: step.timeoutMs, mayFail, routed });
+      progress.tolerated[step.service] = [...earlier, ...wanted.filter((id) => !good.includes(id))];
+      if (good.length < wanted.length)
+        world.report({
+          kind: 'warning',
+          text: `${step.service}: ${wanted.length - good.length} of ${step.of} did not become ready and get no requests; max_failure_ratio ${step.maxFailureRatio} allows it`,
+        });
       return { text: `${good.length} of ${step.containers.length} ready` };
     }
     case 'route': {
       const lists = Object.fromEntries(
-        step.routings.map(({ service, ready, drain, hold }) => [service, { ready: ids(ready), drain: ids(drain), hold }]),
+        step.routings.map(({ service, ready, drain, hold }) => [
+          service,
+          { ready: ids(ready).filter((id) => !progress.tolerated[service]?.includes(id)), drain: ids(drain), hold },
+        ]),
       );
       await routeTo(world, lists);
       return {};
@@ -124,7 +146,7 @@ async function applyStep(world: World, plan: Plan, step: Step, progress: Progres
     }
     case 'watch': {
       const drains = step.drains.map((drain) => ({ ...drain, containers: ids(drain.containers) }));
-      const outcome = await watchRelease(world, plan, step.ms, drains, progress.created);
+      const outcome = await watchRelease(world, plan, step.ms, drains, progress);
       progress.cutRequests += outcome.requestsLeft;
       return { text: outcome.text };
     }

@@ -3,15 +3,19 @@ import { composeBuild, composePull } from '../docker/release.ts';
 import { Failure } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
 import { writeFileDurably } from '../kit/files.ts';
-import { applySteps, noProgress } from './apply.ts';
+import type { Journal } from '../state/journal.ts';
+import { applySteps, noProgress, type Progress } from './apply.ts';
 import { checkFreePorts, checkPlan, checkProject, whereOf } from './checks.ts';
 import { pendingModelPath, putAway, type Rollout, withProjectLock } from './context.ts';
-import { openReleaseJournal, readUnfinished } from './journal.ts';
+import { removeInspected } from './inspect.ts';
+import { type Entry, openReleaseJournal, readUnfinished } from './journal.ts';
+import { servicesToInspect, serviceToLeave, stepsAfter, withoutService } from './leave.ts';
 import type { Plan } from './model.ts';
 import { observe } from './observe.ts';
 import { type PlanOptions, planRelease } from './plan.ts';
-import { finishOrUndo, undoRelease } from './recover.ts';
+import { finishOrUndo, undoRelease, undoSituation } from './recover.ts';
 import { wantedSettings } from './routes.ts';
+import { planLeave } from './undo.ts';
 import type { World } from './world.ts';
 
 export interface DeployOptions {
@@ -137,19 +141,48 @@ export async function release(
   const world: World = { docker, edge, project, stateFolder, report, signal };
   const journal = await openReleaseJournal(stateFolder, project.name, rollout.afterJournal);
   const progress = noProgress();
+  let released = plan;
   try {
+    await removeInspected(world);
     await writeFileDurably(pendingModelPath(rollout), project.resolved);
     await journal.append({ kind: 'plan', at: new Date().toISOString(), plan });
-    await applySteps(world, plan, plan.steps, progress, journal);
+    released = await applyOrLeave(world, plan, progress, journal);
     await journal.append({ kind: 'finished', at: new Date().toISOString() });
   } catch (error) {
     await journal.close();
-    throw await afterFailure(rollout, plan, error);
+    throw await afterFailure(rollout, error);
   }
   await journal.close();
   await putAway(rollout, plan);
   await certify(rollout);
-  return { plan, changed: true, durationMs: performance.now() - began, cutRequests: progress.cutRequests };
+  return { plan: released, changed: true, durationMs: performance.now() - began, cutRequests: progress.cutRequests };
+}
+
+/** Applies the plan; a service that fails and whose file says `failure_action: continue` goes back alone. Answers the plan as it was carried out. */
+async function applyOrLeave(world: World, plan: Plan, progress: Progress, journal: Journal<Entry>): Promise<Plan> {
+  let current = plan;
+  let steps = plan.steps;
+  for (;;) {
+    try {
+      await applySteps(world, current, steps, progress, journal);
+      return current;
+    } catch (error) {
+      const failed = progress.step ?? '';
+      const service = serviceToLeave(current, world.project, failed, error);
+      const unfinished = service === undefined ? undefined : await readUnfinished(world.stateFolder, world.project.name);
+      if (service === undefined || !unfinished) throw error;
+      const back = planLeave(unfinished, service, await undoSituation(world));
+      if (!back) throw error;
+      const why = (error as Failure).message;
+      await journal.append({ kind: 'left', at: new Date().toISOString(), service, why });
+      world.report({ kind: 'warning', text: `${service} stays as it was (failure_action: continue): ${why}` });
+      for (const line of (error as Failure).details) world.report({ kind: 'output', source: service, text: line });
+      const rest = withoutService(current, service, why);
+      await applySteps(world, rest, back, { ...noProgress(progress.created), tolerated: progress.tolerated }, journal);
+      steps = stepsAfter(current, failed, rest);
+      current = rest;
+    }
+  }
 }
 
 /** Certificates for hosts that are new; one that cannot be had is said and tried again by the agent, the release stands. */
@@ -163,17 +196,18 @@ async function certify({ project, edge, stateFolder, report, signal }: Rollout):
 }
 
 /** Takes a failed release back, or leaves it for inspection where the file says so, and answers the error to throw. */
-async function afterFailure(rollout: Rollout, plan: Plan, error: unknown): Promise<unknown> {
+async function afterFailure(rollout: Rollout, error: unknown): Promise<unknown> {
   const unfinished = await readUnfinished(rollout.stateFolder, rollout.project.name);
   const committed = unfinished?.begun.has('commit') ?? false;
   if (!unfinished || committed) return committed ? explainCommitted(error) : error;
   // The release is undone even when the person who started it wants to leave.
   const calm: Rollout = { ...rollout, signal: new AbortController().signal };
   const why = error instanceof Error ? error.message : String(error);
-  rollout.report({ kind: 'note', text: `release ${plan.release} failed; taking it back` });
+  rollout.report({ kind: 'note', text: `release ${unfinished.plan.release} failed; taking it back` });
   try {
-    const left = await undoRelease(calm, unfinished, why);
-    return withOutcome(error, `${left}`, plan);
+    const inspect = error instanceof Failure ? servicesToInspect(unfinished.plan, rollout.project) : undefined;
+    const left = await undoRelease(calm, unfinished, why, inspect);
+    return withOutcome(error, left, unfinished.plan);
   } catch (second) {
     return new Failure('RECOVERY_FAILED', `the release failed (${why}) and could not be taken back: ${(second as Error).message}`, {
       details: error instanceof Failure ? error.details : [],

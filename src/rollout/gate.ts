@@ -26,12 +26,12 @@ export function judgeContainer(info: ContainerInfo, nowMs: number): Verdict {
 
 /**
  * Waits until new containers are good: healthy by Docker, or steady where there is no health check; and passed by the edge's own check where
- * requests go to them. Answers the ones that are. Failure RELEASE_FAILED when more than the allowed share is bad or time runs out.
+ * requests go to them. Answers the ones that are. `mayFail` is how many need not be. Failure RELEASE_FAILED when more are bad or time runs out.
  */
 export async function gateContainers(
   world: World,
   ids: string[],
-  options: { timeoutMs: number; maxFailureRatio: number; routed: boolean },
+  options: { timeoutMs: number; mayFail: number; routed: boolean },
 ): Promise<string[]> {
   const good = new Set<string>();
   const bad = new Map<string, string>();
@@ -44,15 +44,15 @@ export async function gateContainers(
         if (verdict === 'good') good.add(id);
         else if (verdict !== 'wait') bad.set(id, verdict.bad);
       }
-      if (bad.size > ids.length * options.maxFailureRatio) return true;
+      if (bad.size > options.mayFail) return true;
       return good.size + bad.size === ids.length ? true : undefined;
     },
     { everyMs: 20, timeoutMs: options.timeoutMs, signal: world.signal },
   );
   for (const id of ids) if (!good.has(id) && !bad.has(id)) bad.set(id, `it was not healthy within ${formatMs(options.timeoutMs)}`);
-  await failIfTooMany(world, ids, bad, options.maxFailureRatio);
+  await failIfTooMany(world, bad, options.mayFail);
   const answering = options.routed ? await edgeCheck(world, [...good], bad) : [...good];
-  await failIfTooMany(world, ids, bad, options.maxFailureRatio);
+  await failIfTooMany(world, bad, options.mayFail);
   return answering;
 }
 
@@ -79,9 +79,9 @@ async function edgeCheck(world: World, ids: string[], bad: Map<string, string>):
   return [...passed];
 }
 
-async function failIfTooMany(world: World, ids: string[], bad: Map<string, string>, maxFailureRatio: number): Promise<void> {
+async function failIfTooMany(world: World, bad: Map<string, string>, mayFail: number): Promise<void> {
   const first = [...bad.keys()][0];
-  if (first === undefined || bad.size <= ids.length * maxFailureRatio) return;
+  if (first === undefined || bad.size <= mayFail) return;
   const info = await world.docker.findContainer(first);
   const name = info ? nameOf(info) : first.slice(0, 12);
   throw new Failure('RELEASE_FAILED', `${name} did not become ready: ${bad.get(first)}`, {

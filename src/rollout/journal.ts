@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { projectFolder } from '../state/folder.ts';
 import { type Journal, openJournal, readJournal } from '../state/journal.ts';
+import { withoutService } from './leave.ts';
 import type { Plan, StepKind } from './model.ts';
 
 /** One line of a release's journal. It holds ids, names and reasons, never a value of the user's environment. */
@@ -8,6 +9,8 @@ export type Entry = { at: string } & (
   | { kind: 'plan'; plan: Plan }
   | { kind: 'begin'; step: string }
   | { kind: 'end'; step: string; created?: Record<string, string[]> }
+  /** The release goes on without a service that failed. */
+  | { kind: 'left'; service: string; why: string }
   /** From here on the release is taken back. */
   | { kind: 'undo'; why: string }
   | { kind: 'undone' }
@@ -48,6 +51,7 @@ export function unfinishedOf(entries: Entry[]): Unfinished | undefined {
     } else if (release) {
       if (entry.kind === 'begin') release.begun.add(entry.step);
       if (entry.kind === 'undo') release.undoing = entry.why;
+      if (entry.kind === 'left') release.plan = withoutService(release.plan, entry.service, entry.why);
       if (entry.kind === 'end') {
         release.ended.add(entry.step);
         for (const [service, ids] of Object.entries(entry.created ?? {}))

@@ -64,7 +64,7 @@ export type Step = { id: string; why: string } & (
   | { kind: 'run-job'; service: string; container: Ref; timeoutMs: number; oneOff: boolean }
   | { kind: 'prepare-edge' }
   | { kind: 'start'; service: string; containers: Ref[] }
-  | { kind: 'gate'; service: string; containers: Ref[]; timeoutMs: number; maxFailureRatio: number }
+  | { kind: 'gate'; service: string; containers: Ref[]; timeoutMs: number; maxFailureRatio: number; of: number }
   | { kind: 'route'; routings: Routing[] }
   | { kind: 'drain'; service: string; containers: Ref[]; requestsMs: number; streamsMs: number }
   | { kind: 'wait'; ms: number }
@@ -104,6 +104,8 @@ export interface ServicePlan {
   count: number;
   /** Stopped containers of an earlier release that are started again instead of new ones. */
   reuse: string[];
+  /** Why the release went on without this service (`failure_action: continue`): it stays at what it was. */
+  left?: string;
 }
 
 export interface Plan {

@@ -8,17 +8,19 @@ import { canRedirect } from '../edge/takeover-redirect.ts';
 import type { Project, Service } from '../project/model.ts';
 import { readReleases } from '../state/releases.ts';
 import { listProjectContainers, nameOf, numberOf, serviceOf } from './containers.ts';
+import { readInspected } from './inspect.ts';
 import type { Observed, ObservedContainer, ObservedImage } from './model.ts';
 import { edgePorts } from './plan.ts';
 
 /** Reads the world once, without deciding anything. */
 export async function observe(project: Project, docker: Docker, edge: Edge, stateFolder: string): Promise<Observed> {
-  const [listed, releases, state, running, everything] = await Promise.all([
+  const [listed, releases, state, running, everything, inspected] = await Promise.all([
     listProjectContainers(docker, project.name),
     readReleases(stateFolder, project.name),
     edge.read(),
     edge.isRunning(),
     docker.listContainers(),
+    readInspected(stateFolder, project.name),
   ]);
   const infos = (await Promise.all(listed.map(({ Id }) => docker.findContainer(Id)))).flatMap((container) => container ?? []);
   const images: Record<string, ObservedImage> = {};
@@ -33,7 +35,8 @@ export async function observe(project: Project, docker: Docker, edge: Edge, stat
   const publishers = publishersOf(everything.filter(({ State }) => State === 'running'));
   const wanted = edgePorts(project, state.settings).filter((port) => publishers.some((publisher) => publisher.port === port));
   return {
-    containers: infos.map(describeContainer),
+    // What a failed release left to be looked at serves nothing and is cleared away by the next one.
+    containers: infos.map(describeContainer).filter(({ id }) => !inspected?.containers.includes(id)),
     images,
     releases,
     edge: { settings: state.settings, ...(state.projects[project.name] ? { project: state.projects[project.name] } : {}), running },

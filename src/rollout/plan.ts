@@ -260,11 +260,11 @@ function addStarts(steps: Step[], { service, fresh, update }: Moving): void {
       containers: group,
       why: service.edge.length > 0 ? 'without traffic yet' : 'in the new release',
     });
-    steps.push(gateStep(service, group, suffix, update));
+    steps.push(gateStep(service, group, fresh.length, suffix, update));
   }
 }
 
-function gateStep(service: Service, containers: Ref[], suffix: string, update: UpdateConfig): Step {
+function gateStep(service: Service, containers: Ref[], of: number, suffix: string, update: UpdateConfig): Step {
   const checks = [
     service.healthcheck && !service.healthcheck.disabled ? 'Docker health' : 'stays up',
     ...(service.edge.length > 0 ? ['the edge’s own check'] : []),
@@ -276,6 +276,7 @@ function gateStep(service: Service, containers: Ref[], suffix: string, update: U
     containers,
     timeoutMs: gateTimeoutMs(service),
     maxFailureRatio: update.maxFailureRatio,
+    of,
     why: checks.join(' and '),
   };
 }
@@ -513,7 +514,7 @@ function addStopFirst(steps: Step[], entry: Moving, fixedName: boolean, losses: 
         containers: coming,
         why: 'in the new release',
       });
-      steps.push(gateStep(service, coming, suffix, update));
+      steps.push(gateStep(service, coming, fresh.length, suffix, update));
     }
     if (plan.routed) {
       steps.push({

@@ -25,7 +25,7 @@ export async function recordRelease(world: World, plan: Plan): Promise<string> {
       by: process.env.SUDO_USER || userInfo().username,
       kind: plan.kind,
       ...(plan.of === undefined ? {} : { of: plan.of }),
-      services: await releasedServices(world),
+      services: await releasedServices(world, plan, releases.at(-1)),
       networks: networkHashes(project),
     };
     await writeRelease(stateFolder, project.name, record, project.resolved);
@@ -52,7 +52,7 @@ async function warnOfDifferences(world: World): Promise<void> {
   }
 }
 
-async function releasedServices(world: World): Promise<Record<string, ReleasedService>> {
+async function releasedServices(world: World, plan: Plan, before: ReleaseRecord | undefined): Promise<Record<string, ReleasedService>> {
   const running = (await listProjectContainers(world.docker, world.project.name)).filter(
     ({ State }) => State === 'running' || State === 'restarting',
   );
@@ -60,6 +60,11 @@ async function releasedServices(world: World): Promise<Record<string, ReleasedSe
   for (const service of Object.values(world.project.services)) {
     const containers = running.filter(({ Labels }) => serviceOf(Labels) === service.name);
     if (containers.length === 0) continue;
+    if (plan.services.some((entry) => entry.service === service.name && entry.left !== undefined)) {
+      const present = before?.services[service.name];
+      if (present) services[service.name] = present;
+      continue;
+    }
     const image = await world.docker.findImage(containers[0]?.ImageID ?? service.image);
     services[service.name] = {
       image: service.image,

@@ -5,12 +5,13 @@ import { applySteps, noProgress, removeOneOffJob } from './apply.ts';
 import { isUp } from './changes.ts';
 import { listProjectContainers } from './containers.ts';
 import { pendingModelPath, putAway, type Rollout } from './context.ts';
+import { keepForInspection } from './inspect.ts';
 import { isCommitted, openReleaseJournal, readUnfinished, type Unfinished } from './journal.ts';
 import { describeContainer } from './observe.ts';
 import { routeTo } from './placement.ts';
 import { gateTimeoutMs } from './plan.ts';
 import { snapshotIds } from './snapshot.ts';
-import { planUndo } from './undo.ts';
+import { planUndo, type UndoSituation } from './undo.ts';
 import type { World } from './world.ts';
 
 /**
@@ -68,18 +69,30 @@ async function removeOneOffJobs(world: World, { plan, begun }: Unfinished): Prom
     if (step.kind === 'run-job' && step.oneOff && begun.has(step.id)) await removeOneOffJob(world, plan, step.service);
 }
 
-/** Takes an uncommitted release back and says what runs now. */
-export async function undoRelease(rollout: Rollout, unfinished: Unfinished, why: string): Promise<string> {
+/** What taking a release back has to know of the world now. */
+export async function undoSituation(world: World): Promise<UndoSituation> {
+  const listed = await listProjectContainers(world.docker, world.project.name);
+  const infos = (await Promise.all(listed.map(({ Id }) => world.docker.findContainer(Id)))).flatMap((info) => info ?? []);
+  return {
+    containers: infos.map(describeContainer),
+    snapshots: await snapshotIds(world),
+    gateTimeoutMs: Object.fromEntries(Object.values(world.project.services).map((service) => [service.name, gateTimeoutMs(service)])),
+  };
+}
+
+/** Takes an uncommitted release back and says what runs now. New containers of the services to `inspect` run on without requests. */
+export async function undoRelease(
+  rollout: Rollout,
+  unfinished: Unfinished,
+  why: string,
+  inspect: ReadonlySet<string> = new Set(),
+): Promise<string> {
   const { plan, created } = unfinished;
   const world = worldOf(rollout);
-  const listed = await listProjectContainers(rollout.docker, rollout.project.name);
-  const infos = (await Promise.all(listed.map(({ Id }) => rollout.docker.findContainer(Id)))).flatMap((info) => info ?? []);
-  const containers = infos.map(describeContainer);
-  const steps = planUndo(unfinished, {
-    containers,
-    snapshots: await snapshotIds(world),
-    gateTimeoutMs: Object.fromEntries(Object.values(rollout.project.services).map((service) => [service.name, gateTimeoutMs(service)])),
-  });
+  const situation = await undoSituation(world);
+  const { containers } = situation;
+  const steps = planUndo(unfinished, { ...situation, inspect });
+  const made = containers.filter((container) => isUp(container) && inspect.has(container.service) && !plan.known.includes(container.id));
   const journal = await openReleaseJournal(rollout.stateFolder, rollout.project.name, rollout.afterJournal);
   try {
     await journal.append({ kind: 'undo', at: new Date().toISOString(), why });
@@ -91,6 +104,7 @@ export async function undoRelease(rollout: Rollout, unfinished: Unfinished, why:
         plan.services.filter(({ routed }) => routed).map(({ service }) => service),
         containers.filter(isUp).map(({ id, service }) => ({ id, service })),
       );
+    if (steps && made.length > 0) await keepForInspection(world, { release: plan.release, containers: made.map(({ id }) => id) });
     await journal.append({ kind: 'undone', at: new Date().toISOString() });
   } finally {
     await journal.close();
@@ -98,9 +112,14 @@ export async function undoRelease(rollout: Rollout, unfinished: Unfinished, why:
   await putAway(rollout, plan);
   if (!steps) return `the containers of before release ${plan.release} are gone; what runs now stays, and requests go there`;
   const runs = Object.entries(plan.before).map(([service, ids]) => `${ids.length} ${service}`);
+  const services = [...new Set(made.map(({ service }) => service))];
+  const rest =
+    made.length > 0
+      ? `${made.map(({ name }) => name).join(', ')} of release ${plan.release} run on without requests, to be looked at (failure_action: pause of ${services.join(', ')}); the next deploy removes them`
+      : `what release ${plan.release} made is removed`;
   return runs.length > 0
-    ? `taken back: ${runs.join(', ')} of before run and serve; what release ${plan.release} made is removed`
-    : `taken back: nothing ran before, and what release ${plan.release} made is removed`;
+    ? `taken back: ${runs.join(', ')} of before run and serve; ${rest}`
+    : `taken back: nothing ran before, and ${rest}`;
 }
 
 async function routeToWhatRuns(world: World, services: string[], running: { id: string; service: string }[]): Promise<void> {

@@ -8,13 +8,15 @@ export interface UndoSituation {
   snapshots: ReadonlySet<string>;
   /** How long a container of each service may take to be ready again. */
   gateTimeoutMs: Record<string, number>;
+  /** Services whose new containers run on without requests, to be looked at. */
+  inspect?: ReadonlySet<string>;
 }
 
 /**
  * The steps back to exactly what ran before an uncommitted release, or undefined when that is gone and what runs now has to stay.
  * Pure. Requests go back first, all at once; then what was stopped is started; then what the release made is removed.
  */
-export function planUndo(release: Unfinished, { containers, snapshots, gateTimeoutMs }: UndoSituation): Step[] | undefined {
+export function planUndo(release: Unfinished, { containers, snapshots, gateTimeoutMs, inspect }: UndoSituation): Step[] | undefined {
   const { plan } = release;
   const byId = new Map(containers.map((container) => [container.id, container]));
   const known = new Set(plan.known);
@@ -64,6 +66,7 @@ export function planUndo(release: Unfinished, { containers, snapshots, gateTimeo
       steps.push({ id: `undo:port:${step.port}`, kind: 'leave-port', port: step.port, why: 'its container serves it again' });
   }
   for (const entry of [...affected].reverse()) {
+    if (inspect?.has(entry.service)) continue;
     const removable = made(entry.service);
     const stopping = fresh(entry).filter(up);
     if (stopping.length > 0)
@@ -102,6 +105,7 @@ export function planUndo(release: Unfinished, { containers, snapshots, gateTimeo
       containers: down,
       timeoutMs: gateTimeoutMs[entry.service] ?? 60_000,
       maxFailureRatio: 0,
+      of: down.length,
       why: 'before requests go there',
     });
     if (entry.routed)
@@ -118,3 +122,24 @@ export function planUndo(release: Unfinished, { containers, snapshots, gateTimeo
 
 /** The new containers failed, so what they still serve is not waited for longer than this. */
 const UNDO_DRAIN_MS = 10_000;
+
+/** The steps that bring one service alone back to what it was while the release goes on; undefined when that is gone. Pure. */
+export function planLeave(release: Unfinished, service: string, situation: UndoSituation): Step[] | undefined {
+  const plan = {
+    ...release.plan,
+    services: release.plan.services.filter((entry) => entry.service === service),
+    steps: release.plan.steps.filter(({ kind }) => kind !== 'take-over-port' && kind !== 'reload-proxy'),
+  };
+  const steps = planUndo({ ...release, plan }, situation);
+  if (!steps) return undefined;
+  const back = steps.filter(({ kind }) => kind !== 'restore-edge').map((step) => ({ ...step, id: `left:${service}:${step.id}` }));
+  // The edge forgets the new ones; what else it knows of the project belongs to the release that goes on.
+  if (steps.some(({ kind }) => kind === 'restore-edge') && plan.services[0]?.routed)
+    back.push({
+      id: `left:${service}:forget`,
+      kind: 'route',
+      routings: [{ service, ready: plan.before[service] ?? [], drain: [], hold: false }],
+      why: 'as before the release',
+    });
+  return back;
+}

@@ -106,3 +106,100 @@ test('one bad worker of three services takes all three back', async () => {
     expect(Object.keys((await endsWell(load)).versions)).toEqual(['1']);
   });
 });
+
+test('max_failure_ratio lets a release pass with one bad container of two, which gets no requests', async () => {
+  await withProject('failure ratio', { files: {} }, async (p) => {
+    // Whoever comes first takes the mark; the other one is never healthy.
+    const second =
+      "data:text/javascript,import fs from 'node:fs';if (fs.existsSync('/marks/taken')) process.env.HEALTH = 'fail'; else fs.writeFileSync('/marks/taken', '');";
+    const odd = {
+      volumes: ['marks:/marks'],
+      user: '0:0',
+      entrypoint: ['node', '--import', second, '/app/app.mjs'],
+      ...QUICK,
+    };
+    const file = async (version: number, more: object, ratio: number) =>
+      stack(
+        p,
+        { web: await site(p, { VERSION: version }, { deploy: replicas(2, { max_failure_ratio: ratio, order: 'start-first' }), ...more }) },
+        { volumes: { marks: {} } },
+      );
+    await p.write('compose.yaml', await file(1, {}, 0));
+    await deploy(p);
+    await p.write('compose.yaml', await file(2, odd, 0.5));
+    const { err } = await deploy(p);
+    expect(err).toContain('1 of 2 did not become ready and get no requests; max_failure_ratio 0.5 allows it');
+    for (let count = 0; count < 6; count += 1) expect(await ask(p)).toMatchObject({ status: 200, version: '2' });
+    expect(await running(p, 'web')).toHaveLength(2);
+  });
+});
+
+test('failure_action pause leaves the new containers without requests, to be looked at, until the next deploy', async () => {
+  await withProject('pause', { files: {} }, async (p) => {
+    const version = async (number: number, health: string) => ({
+      web: await site(
+        p,
+        { VERSION: number, HEALTH: health },
+        { ...QUICK, deploy: replicas(2, { failure_action: 'pause', parallelism: 0 }) },
+      ),
+    });
+    await deploy(p, await version(1, 'ok'));
+    const before = await running(p, 'web');
+    const load = await p.load({ mix: SHORT_MIX });
+    await p.write('compose.yaml', stack(p, await version(2, 'fail')));
+    const failed = await p.composure(['deploy', '--yes']);
+    expect(failed.code, failed.err).toBe(5);
+    expect(failed.err).toContain('run on without requests, to be looked at (failure_action: pause of web)');
+    const now = await running(p, 'web');
+    expect(now).toHaveLength(4);
+    expect(now).toEqual(expect.arrayContaining(before));
+    const looked = now.find((id) => !before.includes(id)) ?? '';
+    expect((await p.docker(['exec', looked, 'printenv', 'VERSION'])).stdout.trim()).toBe('2');
+    for (let count = 0; count < 4; count += 1) expect((await ask(p)).version).toBe('1');
+
+    // The plan of the next release does not take them for its own.
+    expect((await p.composure(['plan'])).out).toMatch(/web +replace/);
+    const next = await deploy(p, await version(3, 'ok'));
+    expect(next.err).toContain('removed 2 containers that release 2 had left for inspection');
+    expect(await running(p, 'web')).toHaveLength(2);
+    expect((await p.containers('web')).map(({ Id }) => Id)).not.toContain(looked);
+    expect((await ask(p)).version).toBe('3');
+    const report = await endsWell(load);
+    expect(report.versions['2']).toBeUndefined();
+  });
+});
+
+test('failure_action continue leaves a failing service as it was while the others go on', async () => {
+  await withProject('continue', { files: {} }, async (p) => {
+    const services = async (version: number, health: string) => ({
+      web: await site(p, { VERSION: version }),
+      reports: await app(
+        { ROLE: 'worker', VERSION: version, HEALTH: health },
+        { ...QUICK, deploy: replicas(1, { order: 'start-first', failure_action: 'continue' }) },
+      ),
+      extra: await site(
+        p,
+        { VERSION: version, HEALTH: health },
+        { ...QUICK, deploy: replicas(1, { failure_action: 'continue' }) },
+        { path: '/extra' },
+      ),
+    });
+    await deploy(p, await services(1, 'ok'));
+    const kept = [...(await running(p, 'reports')), ...(await running(p, 'extra'))];
+    const load = await p.load({ mix: SHORT_MIX });
+    await p.write('compose.yaml', stack(p, await services(2, 'fail')));
+    const { out, err } = await deploy(p);
+    expect(err).toContain('reports stays as it was (failure_action: continue)');
+    expect(err).toContain('extra stays as it was (failure_action: continue)');
+    expect(out).toMatch(/is at release 2 .*without (extra, reports|reports, extra)/);
+    expect([...(await running(p, 'reports')), ...(await running(p, 'extra'))]).toEqual(kept);
+    expect((await ask(p)).version).toBe('2');
+    expect((await ask(p, '/extra')).version).toBe('1');
+    expect(await p.containers('reports')).toHaveLength(1);
+    await endsWell(load);
+    // The next deploy tries them again.
+    await deploy(p, await services(3, 'ok'));
+    expect((await ask(p, '/extra')).version).toBe('3');
+    expect(await running(p, 'reports')).not.toContain(kept[0]);
+  });
+});

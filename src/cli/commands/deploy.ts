@@ -54,8 +54,9 @@ export function printReleased(io: Io, released: Released, json: boolean | undefi
     io.stdout(`${plan.project} runs as wanted; nothing to do\n`);
     return;
   }
+  const left = plan.services.filter((entry) => entry.left !== undefined).map(({ service }) => service);
   const cut = cutRequests > 0 ? `, ${cutRequests} requests over their drain time were cut` : '';
   io.stdout(
-    `${plan.kind === 'rollback' ? `rolled back to release ${plan.of}` : 'released'}: ${plan.project} is at release ${plan.release} after ${formatMs(durationMs)}${cut}\n`,
+    `${plan.kind === 'rollback' ? `rolled back to release ${plan.of}` : 'released'}: ${plan.project} is at release ${plan.release} after ${formatMs(durationMs)}${cut}${left.length > 0 ? `, without ${left.join(', ')}` : ''}\n`,
   );
 }
