@@ -91,7 +91,7 @@ test('one bad worker of three services takes all three back', async () => {
   await withProject('one bad of three', { files: {} }, async (p) => {
     const services = async (version: number, health: string) => ({
       web: await site(p, { VERSION: version }),
-      mailer: await app({ ROLE: 'worker', VERSION: version }, QUICK),
+      mailer: await app({ ROLE: 'worker', VERSION: version }),
       reports: await app({ ROLE: 'worker', VERSION: version, HEALTH: health }, { ...QUICK, deploy: replicas(1, { order: 'start-first' }) }),
     });
     await deploy(p, await services(1, 'ok'));
