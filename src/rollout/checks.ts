@@ -5,7 +5,7 @@ import type { Project } from '../project/model.ts';
 import { isUp } from './changes.ts';
 import type { Observed, Plan } from './model.ts';
 import { changedNetworks } from './networks.ts';
-import { edgePorts } from './plan.ts';
+import { edgePorts } from './plan-edge.ts';
 import { findClaim, wantedSettings } from './routes.ts';
 
 /** Every name that was given is a service of the project. */

@@ -10,7 +10,7 @@ import { readReleases } from '../state/releases.ts';
 import { listProjectContainers, nameOf, numberOf, serviceOf } from './containers.ts';
 import { readInspected } from './inspect.ts';
 import type { Observed, ObservedContainer, ObservedImage } from './model.ts';
-import { edgePorts } from './plan.ts';
+import { edgePorts } from './plan-edge.ts';
 
 /** Reads the world once, without deciding anything. */
 export async function observe(project: Project, docker: Docker, edge: Edge, stateFolder: string): Promise<Observed> {

@@ -1,4 +1,4 @@
-import type { Project, Service } from '../project/model.ts';
+import type { Project, Service, UpdateConfig } from '../project/model.ts';
 import type { Order } from './model.ts';
 
 export interface OrderDecision {
@@ -8,8 +8,13 @@ export interface OrderDecision {
 }
 
 /** Whether new containers of a service may run beside the old ones, with the reason that the plan prints. */
-export function decideOrder(service: Service, project: Project, exposesPorts: boolean): OrderDecision {
-  const asked = service.update.order;
+export function decideOrder(
+  service: Service,
+  project: Project,
+  exposesPorts: boolean,
+  update: UpdateConfig = service.update,
+): OrderDecision {
+  const asked = update.order;
   const impossible = whyNotBoth(service);
   if (impossible) {
     return {

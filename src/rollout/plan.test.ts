@@ -250,4 +250,14 @@ describe('the plan of a release', () => {
     expect(why(observed([container('api', 1, { imageId: 'sha256:0123456789abcdef' })]))).toBe('image changed: 0123456789ab → api');
     expect(why(observed([container('api', 1, { configHash: 'other' })]))).toBe('configuration changed');
   });
+
+  test('a rollback follows rollback_config, and update_config where that is silent', () => {
+    const order = (update: Parameters<typeof updateConfig>[0], rollback: Parameters<typeof updateConfig>[0]) => {
+      const stack = project(service('worker', { update: updateConfig(update), rollback: updateConfig(rollback) }));
+      return planRelease(stack, observed([container('worker', 1)]), { ...defaults, kind: 'rollback', of: 3 }).services[0]?.order;
+    };
+    expect(order({ order: 'start-first' }, { order: 'stop-first' })).toBe('stop-first');
+    expect(order({ order: 'stop-first' }, { order: 'start-first' })).toBe('start-first');
+    expect(order({ order: 'start-first' }, {})).toBe('start-first');
+  });
 });

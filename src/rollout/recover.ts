@@ -9,7 +9,7 @@ import { keepForInspection } from './inspect.ts';
 import { isCommitted, openReleaseJournal, readUnfinished, type Unfinished } from './journal.ts';
 import { describeContainer } from './observe.ts';
 import { routeTo } from './placement.ts';
-import { gateTimeoutMs } from './plan.ts';
+import { gateTimeoutMs } from './plan-start.ts';
 import { snapshotIds } from './snapshot.ts';
 import { planUndo, type UndoSituation } from './undo.ts';
 import type { World } from './world.ts';
