@@ -1,6 +1,6 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 
 /** Where the docker command looks for its plugins, in its order, after the folders that its configuration names. */
 const SYSTEM_FOLDERS = [
@@ -21,12 +21,15 @@ export interface ComposeCommand {
  * directly it answers in half the time, because docker asks every plugin for its name first.
  */
 export function composeCommand(env: NodeJS.ProcessEnv = process.env): ComposeCommand {
+  const byDocker = { program: 'docker', prefix: ['compose'] };
+  // A machine without the docker command has no Docker to speak of, whatever is left of its plugins.
+  if (!(env.PATH ?? '').split(delimiter).some((folder) => folder !== '' && isExecutable(join(folder, 'docker')))) return byDocker;
   const config = env.DOCKER_CONFIG || join(env.HOME || homedir(), '.docker');
   for (const folder of [join(config, 'cli-plugins'), ...extraFolders(config), ...SYSTEM_FOLDERS]) {
     const program = join(folder, 'docker-compose');
     if (isExecutable(program)) return { program, prefix: [] };
   }
-  return { program: 'docker', prefix: ['compose'] };
+  return byDocker;
 }
 
 function extraFolders(config: string): string[] {
