@@ -5,9 +5,9 @@
 import { randomBytes } from 'node:crypto';
 import { composeUp } from './rollout/compose-up.ts';
 import { composure } from './rollout/composure.ts';
-import { buildVersions, removeVersions } from './rollout/example.ts';
+import { buildVersions, IMAGE, removeVersions } from './rollout/example.ts';
 import { type AppMode, type Method, measure } from './rollout/method.ts';
-import { measureOverhead } from './rollout/overhead.ts';
+import { exampleApi, measureOverhead, smallApp } from './rollout/overhead.ts';
 import { scaleUpThenRemove } from './rollout/scale.ts';
 import { serviceUpdate } from './rollout/swarm.ts';
 import { readArguments } from './support/arguments.ts';
@@ -51,12 +51,20 @@ try {
       Object.assign(summary, { [`${LABELS[key]}Failed_${app}`]: report.failed });
     }
   }
+  if (methods.includes('overhead')) {
+    const overhead = await measureOverhead(exampleApi(`${IMAGE}:${versions[0]}`), options.count('pairs'));
+    const small = await measureOverhead(await smallApp(), options.count('pairs'));
+    rows.push(...overhead.rows, ...small.rows.map((row) => ({ ...row, release: `${row.release}, small app` })));
+    Object.assign(summary, {
+      overheadRatio: overhead.ratio,
+      composureMs: overhead.composureMs,
+      floorMs: overhead.floorMs,
+      overheadRatioSmallApp: small.ratio,
+      composureMsSmallApp: small.composureMs,
+      floorMsSmallApp: small.floorMs,
+    });
+  }
 } finally {
   await removeVersions(versions);
-}
-if (methods.includes('overhead')) {
-  const overhead = await measureOverhead(options.count('pairs'));
-  rows.push(...overhead.rows);
-  Object.assign(summary, { overheadRatio: overhead.ratio, composureMs: overhead.composureMs, floorMs: overhead.floorMs });
 }
 publish({ bench: 'rollout', summary, rows }, options.json);

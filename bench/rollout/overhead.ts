@@ -15,12 +15,32 @@ export interface Overhead {
   rows: Row[];
 }
 
+/** The service that is released: what stands in its compose entry besides the route and the version. */
+export interface Subject {
+  service: string;
+  port: number;
+}
+
+/** The example's api with its own image and health check, without the jobs and databases that the floor would have to start too. */
+export const exampleApi = (image: string): Subject => ({
+  port: 8000,
+  service: `{
+    image: "${image}", init: true, user: "1000:1000", read_only: true, tmpfs: [/tmp], stop_grace_period: 30s,
+    healthcheck: { test: [CMD, node, src/health.js], interval: 5s, timeout: 3s, retries: 3, start_period: 20s, start_interval: 500ms },
+    environment: { REDIS_HOST: redis, POSTGRES_HOST: postgres, POSTGRES_PASSWORD: none, APP_DRAIN_MS: 25000, RELEASE: "\${VERSION}" },`,
+});
+
+/** The least that can be released: a server that is up in 70 ms, so that everything else weighs most. */
+export const smallApp = async (): Promise<Subject> => ({
+  port: 3000,
+  service: `{ image: "${await buildTestApp()}", environment: { VERSION: "\${VERSION}" },`,
+});
+
 /**
  * One service without bake: `composure deploy api --yes` as a process, in turn with the least that any release has to do
  * on the Engine API: create and start the same container, time to healthy, stop of the old one. No load, so nothing is in flight on both sides.
  */
-export async function measureOverhead(pairs: number): Promise<Overhead> {
-  const image = await buildTestApp();
+export async function measureOverhead(subject: Subject, pairs: number): Promise<Overhead> {
   const composure: number[] = [];
   const floor: number[] = [];
   const steps = new Map<string, number[]>();
@@ -31,12 +51,9 @@ export async function measureOverhead(pairs: number): Promise<Overhead> {
       files: (facts) => ({
         'compose.yaml': `
 services:
-  api:
-    image: ${image}
-    environment: { VERSION: "\${VERSION}" }
-    # Compose leaves out a monitor of 0s, and the default of 5s would come in its place.
-    deploy: { update_config: { order: start-first, monitor: 1ms } }
-    x-edge: { host: ${facts.host}, port: 3000, health: /health }
+  api: ${subject.service}
+    deploy: { update_config: { order: start-first, monitor: 0s } },
+    x-edge: { host: ${facts.host}, port: ${subject.port}, health: /health } }
 x-composure: { edge: { http_port: ${facts.httpPort}, https_port: ${facts.httpsPort} } }
 `,
       }),
