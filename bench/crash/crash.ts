@@ -10,7 +10,7 @@ import { type ScenarioProject, withProject } from '../../test/support/scenario.t
 import type { Load, LoadFailure, Mix } from '../load/model.ts';
 import { say } from '../support/report.ts';
 import { type Aftermath, inspectAftermath, runningIds } from './aftermath.ts';
-import { type AppMode, crashStack } from './stack.ts';
+import { type AppMode, crashStack, HOLD_MS } from './stack.ts';
 
 const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url));
 const LIGHT: Mix = { keepAliveGet: 2, post: 1, newConnections: 1, slow: 1 };
@@ -75,10 +75,9 @@ export async function crashEverywhere(mode: AppMode, options: CrashOptions): Pro
 async function crashLane(project: ScenarioProject, mode: AppMode, lane: number, options: CrashOptions): Promise<CrashRun> {
   let version = 'v0';
   await deployWhole(project, version);
-  const loads = [
-    await project.load({ mix: LIGHT, slowMs: 300 }),
-    await project.load({ mix: LIGHT, slowMs: 300, host: `single.${project.host}` }),
-  ];
+  // A request that waits within the edge's budget has not failed, so the client waits longer than that.
+  const client = { mix: LIGHT, slowMs: 300, timeoutMs: HOLD_MS + 10_000 };
+  const loads = [await project.load(client), await project.load({ ...client, host: `single.${project.host}` })];
   const release = await deployWhole(project, 'v1');
   version = 'v1';
   const commit = release.indexOf('begin commit');

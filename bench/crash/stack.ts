@@ -7,6 +7,9 @@ export const APP_MODES: readonly AppMode[] = ['exit', 'drain', 'ignore'];
 /** Services that run between releases, and how many of each. */
 export const RUNNING: Record<string, number> = { web: 2, single: 1, worker: 1 };
 
+/** How long requests may wait while the stop-first service is away. Killed twice and recovered on a busy machine, it is away for long. */
+export const HOLD_MS = 60_000;
+
 /** A routed service of each order, a worker and a release job: every kind of step that a release can have but the taking over of a port. */
 export function crashStack(image: string, mode: AppMode, { host, httpPort, httpsPort }: ScenarioFacts): string {
   return `
@@ -24,7 +27,7 @@ services:
   single:
     <<: *app
     deploy: { update_config: { order: stop-first, monitor: 200ms } }
-    x-edge: { host: single.${host}, port: 3000, health: { path: /health, interval: 100ms }, hold: 30s, drain: { streams: 1s } }
+    x-edge: { host: single.${host}, port: 3000, health: { path: /health, interval: 100ms }, hold: ${HOLD_MS / 1000}s, drain: { streams: 1s } }
   worker:
     <<: *app
     environment: { <<: *environment, ROLE: worker }
