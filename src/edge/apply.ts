@@ -38,11 +38,11 @@ async function command(running: Running, step: EdgeStep, expected: RegExp): Prom
 }
 
 async function awaitCheck(running: Running, step: Extract<EdgeStep, { kind: 'await' }>): Promise<void> {
-  let last = '';
+  const words = new Map<string, string>();
   const passed = await waitFor(
     async () => {
       const stats = (await readStats(running.folder, [step.backend])).filter(({ server }) => step.servers.includes(server));
-      last = stats.map(({ server, checkText }) => `${server}: ${checkText}`).join('; ');
+      for (const { server, checkText } of stats) words.set(server, fuller(checkText, words.get(server)));
       return stats.some(({ checkPassed }) => checkPassed) || undefined;
     },
     { everyMs: 50, timeoutMs: CHECK_PATIENCE_MS },
@@ -50,9 +50,15 @@ async function awaitCheck(running: Running, step: Extract<EdgeStep, { kind: 'awa
   if (passed) return;
   throw new Failure('EDGE_FAILED', `no new server of ${step.backend} passed the edge's check`, {
     where: step.backend,
-    details: [last],
+    details: [[...words].map(([server, text]) => `${server}: ${text}`).join('; ')],
     next: 'look at the health path and port of its route; the old servers go on serving',
   });
+}
+
+/** Of the same verdict with and without its code, the one that has it. */
+function fuller(now: string, before: string | undefined): string {
+  const verdict = now.split(/[/:]/)[0] ?? now;
+  return before?.startsWith(`${verdict}/`) && !now.startsWith(`${verdict}/`) ? before : now;
 }
 
 /** All changes between ready, draining and held go out together, in the order of the plan. */

@@ -70,7 +70,7 @@ test("a swap in one change waits for the new server's check; one that never answ
       details: [expect.stringContaining('500')],
     });
     expect((await edge.stats()).map((row) => row.server)).toEqual(['one']);
-    expect(Object.values((await edge.read()).projects['shop']?.backends ?? {})[0]?.servers[0]?.name).toBe('one');
+    expect(Object.values((await edge.read()).projects.shop?.backends ?? {})[0]?.servers[0]?.name).toBe('one');
     const three = await app('3');
     await set(backend({ health, servers: [server('three', three.port)] }));
     await load.waitForVersion('3', 3000);

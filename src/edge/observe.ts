@@ -196,8 +196,8 @@ export function sumStats(processes: StatRow[][], backends?: string[]): ServerSta
 
 /** Without the count of checks on the way up or down ("UP 1/2"). One that drains by its weight is reported like any that drains. */
 function statusOf(row: StatRow): string {
-  const status = (row['status'] ?? '').replace(/ \d+\/\d+$/, '');
-  return status === 'UP' && row['weight'] === '0' ? 'DRAIN' : status;
+  const status = (row.status ?? '').replace(/ \d+\/\d+$/, '');
+  return status === 'UP' && row.weight === '0' ? 'DRAIN' : status;
 }
 
 function checkOf(row: StatRow): { checkPassed: boolean; checkText: string } {
@@ -205,7 +205,8 @@ function checkOf(row: StatRow): { checkPassed: boolean; checkText: string } {
   const status = (row.check_status ?? '').replace(/^\* /, '');
   const passed = /^L[467]OKC?$/.test(status);
   if (status === '' || status === 'INI') return { checkPassed: false, checkText: 'not checked yet' };
-  const code = row.check_code ? `/${row.check_code}` : '';
+  // While the next check is under way the last one's code is gone.
+  const code = row.check_code && row.check_code !== '0' ? `/${row.check_code}` : '';
   if (passed) return { checkPassed: true, checkText: `${status}${code} in ${row.check_duration || 0} ms` };
   return { checkPassed: false, checkText: `${status}${code}: ${row.last_chk || row.check_desc || 'no answer'}` };
 }

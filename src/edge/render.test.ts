@@ -43,8 +43,8 @@ test('the maps: no redirect to HTTPS before the certificate works', () => {
 test('servers, maps and holds leave the structure as it is; everything else changes it', () => {
   const structure = (state: EdgeState) => renderEdge(state, { ipv6: false }).structure;
   const base = structure(full);
-  const api = full.projects['shop']?.backends['shop.api.8000'] ?? backend();
-  const rest = Object.values(full.projects['shop']?.backends ?? {}).slice(1);
+  const api = full.projects.shop?.backends['shop.api.8000'] ?? backend();
+  const rest = Object.values(full.projects.shop?.backends ?? {}).slice(1);
   expect(structure(withBackends(full, [{ ...api, servers: [], hold: false }, ...rest]))).toBe(base);
   expect(structure({ ...full, secureHosts: ['shop.test'] })).toBe(base);
   expect(structure(withBackends(full, [{ ...api, holdMs: 20_000 }, ...rest]))).not.toBe(base);

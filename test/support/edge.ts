@@ -80,7 +80,7 @@ export interface App {
 export async function withEdge(body: (test: TestEdge) => Promise<void>): Promise<void> {
   const name = `${PREFIX}edge-${randomBytes(3).toString('hex')}`;
   const folder = join(tmpdir(), `${name}.state`);
-  const entry = { name, folder: join(tmpdir(), name), state: folder, pid: process.pid, run: process.env['COMPOSURE_TEST_RUN'] ?? '' };
+  const entry = { name, folder: join(tmpdir(), name), state: folder, pid: process.pid, run: process.env.COMPOSURE_TEST_RUN ?? '' };
   const [httpPort, httpsPort] = [await freePort(), await freePort()];
   const ports = [httpPort, httpsPort];
   const apps: ChildProcess[] = [];
@@ -103,7 +103,7 @@ export async function withEdge(body: (test: TestEdge) => Promise<void>): Promise
         const port = await freePort();
         ports.push(port);
         const child = spawn(process.execPath, [APP], {
-          env: { PATH: process.env['PATH'] ?? '', VERSION: version, PORT: String(port), ...env },
+          env: { PATH: process.env.PATH ?? '', VERSION: version, PORT: String(port), ...env },
           stdio: ['ignore', 'pipe', 'inherit'],
         });
         apps.push(child);
