@@ -157,11 +157,14 @@ describe('http2', () => {
   test('good answers over one connection, and a new one after GOAWAY', async () => {
     const server = createHttp2Server();
     let sessions = 0;
-    server.on('session', (session) => {
+    let answers = 0;
+    server.on('session', () => {
       sessions += 1;
-      if (sessions === 1) setTimeout(() => session.goaway(0, 2 ** 31 - 1), 100);
     });
     server.on('stream', (stream) => {
+      answers += 1;
+      // Before the answer, so that no request of the loop is on its way when the client reads it.
+      if (answers === 10) stream.session?.goaway(0, 2 ** 31 - 1);
       stream.respond({ ':status': 200, 'x-version': '2' });
       stream.end('hello');
     });

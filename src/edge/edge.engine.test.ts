@@ -120,6 +120,8 @@ test('an edge that is killed comes back by itself with the set in force, drains 
     await set(backend({ servers: [server('one', one.port, 'drain'), server('two', two.port)] }));
     const { State } = await docker.inspectContainer(await container());
     process.kill(State.Pid, 'SIGKILL');
+    // The dying process's worker may answer for a moment; what counts is the one that the engine has started.
+    await eventually(async () => expect((await docker.inspectContainer(await container())).RestartCount).toBe(1), { everyMs: 20 });
     await eventually(async () => expect((await get(httpPort)).status).toBe(200), { everyMs: 20 });
     for (let count = 0; count < 10; count++) expect((await get(httpPort)).headers['x-version']).toBe('2');
     const stats = await edge.stats();
