@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import { parseSize } from '../kit/fields.ts';
 import { pathsIn } from './refusals.ts';
-import { parseSize } from './schema.ts';
 import { firstUse, parseSource, placeOf, sourceText } from './sources.ts';
 import { closest } from './suggest.ts';
 
