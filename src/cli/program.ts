@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { parseDurationMs } from '../kit/duration.ts';
 import { Failure } from '../kit/errors.ts';
 import type { Project } from '../project/model.ts';
 import type { Outcome, ProjectFlags } from './flags.ts';
 import type { Io } from './io.ts';
+import { packageFolder } from './package-folder.ts';
 
 const collect = (value: string, all: string[] = []): string[] => [...all, value];
 
@@ -208,7 +210,7 @@ function choice(...allowed: string[]): (value: string) => string {
 }
 
 function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const text = readFileSync(join(packageFolder(), 'package.json'), 'utf8');
   const { version } = JSON.parse(text) as { version?: string };
   if (!version) throw new Failure('COMMAND_FAILED', 'package.json has no version');
   return version;
