@@ -164,12 +164,14 @@ export function openRedis(server: RedisServer, context: Pick<TriggerContext, 're
   function askingOf({ reader }: Live): Asking {
     return {
       async together(commands) {
-        const answers = await reader.multi(commands.map((command) => [...command])).exec();
+        const transaction = reader.multi();
+        for (const command of commands) transaction.call(...words(command));
+        const answers = await transaction.exec();
         if (!answers) throw new Error('the transaction was not carried out');
         return answers.map(([error, answer]) => error ?? answer);
       },
       alone: (command) =>
-        reader.call(...(command.map(String) as [string, ...string[]])).catch((error: Error) => {
+        reader.call(...words(command)).catch((error: Error) => {
           ignoreRefusal(error);
           return undefined;
         }),
@@ -197,7 +199,7 @@ export function openRedis(server: RedisServer, context: Pick<TriggerContext, 're
       } catch (error) {
         const message = withoutSecret(explain(error as Error), server);
         drop(`${name}: ${message}`);
-        throw failure(name, message);
+        throw failure(name, message, error);
       } finally {
         clearTimeout(deadline);
       }
@@ -231,9 +233,16 @@ function withoutSecret(message: string, { password }: RedisServer): string {
   return password ? message.replaceAll(password, '***') : message;
 }
 
-function failure(name: string, message: string): Failure {
+const words = (command: Command) => command.map(String) as [string, ...string[]];
+
+function failure(name: string, message: string, error: unknown): Failure {
   const next = /^(WRONGPASS|NOAUTH|NOPERM|ERR AUTH|ERR invalid password)/.test(message)
     ? 'check username and passwordFromEnv of the trigger against the server'
     : `check that ${name} runs and is the address that the service itself uses`;
-  return new Failure('TRIGGER_FAILED', `Redis at ${name}: ${message}`, { where: name, next });
+  return new Failure('TRIGGER_FAILED', `Redis at ${name}: ${message}`, {
+    where: name,
+    next,
+    // Content that we do not understand shows where; the client's errors would show too much.
+    ...(error instanceof TypeError ? { cause: error } : {}),
+  });
 }
