@@ -32,6 +32,8 @@ export interface WorkerReading {
 export interface Reading {
   /** The metric as KEDA defines it for this type, to be held against target and activation. Of a queue: waiting and active. */
   value: number;
+  /** Whether there is something to do, where KEDA's scaler decides it by more than the value. Undefined: value above activation. */
+  active?: boolean;
   queue?: QueueReading;
   /** Undefined: the source does not tell workers apart. A worker that is missing in the list is unknown, not idle. */
   workers?: WorkerReading[];
