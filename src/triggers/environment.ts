@@ -5,10 +5,14 @@ import type { TriggerContext } from './model.ts';
 export function fromEnvironment(context: TriggerContext, key: string, variable: string): string {
   const value = context.environment[variable];
   if (value !== undefined && value !== '') return value;
-  throw new Failure('CONFIG_INVALID', `${key} names ${variable}, and the service's environment ${value === '' ? 'leaves it empty' : 'does not have it'}`, {
-    where: key,
-    next: `Set ${variable} under environment or env_file of the service, or correct ${key}.`,
-  });
+  throw new Failure(
+    'CONFIG_INVALID',
+    `${key} names ${variable}, and the service's environment ${value === '' ? 'leaves it empty' : 'does not have it'}`,
+    {
+      where: key,
+      next: `Set ${variable} under environment or env_file of the service, or correct ${key}.`,
+    },
+  );
 }
 
 /** The same for a key that may be left out. */
