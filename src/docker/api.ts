@@ -34,6 +34,15 @@ export interface EndpointInfo {
   IPAddress: string;
   NetworkID: string;
   IPAMConfig?: { IPv4Address?: string } | null;
+  /** Only in what `inspectContainer` answers. */
+  Aliases?: string[] | null;
+}
+
+export interface ContainerStats {
+  read: string;
+  /** `total_usage` in nanoseconds. */
+  cpu_stats: { cpu_usage: { total_usage: number } };
+  memory_stats: { usage?: number; stats?: Record<string, number> };
 }
 
 export interface HealthLogEntry {
@@ -63,6 +72,7 @@ export interface ContainerInfo {
     Health?: { Status: 'none' | 'starting' | 'healthy' | 'unhealthy'; FailingStreak: number; Log: HealthLogEntry[] | null };
   };
   Config: {
+    Hostname?: string;
     Image: string;
     Labels: Record<string, string>;
     Env: string[] | null;
@@ -226,7 +236,13 @@ export function openDocker(socketPath: string = engineSocket()) {
 
     renameContainer: (container: string, name: string) => json<void>('POST', `/containers/${id(container)}/rename?name=${id(name)}`),
 
+    /** Freezes all processes of a running container by the kernel's freezer; sockets stay open and what arrives waits in them. */
+    pauseContainer: (container: string) => json<void>('POST', `/containers/${id(container)}/pause`),
+
     unpauseContainer: (container: string) => json<void>('POST', `/containers/${id(container)}/unpause`),
+
+    /** What a running container uses at this moment. CPU time is a counter since its start: a rate takes two samples. */
+    containerStats: (container: string) => json<ContainerStats>('GET', `/containers/${id(container)}/stats?stream=false&one-shot=true`),
 
     /** The processes of a running container, with their ids on the host and their titles. */
     processes: async (container: string): Promise<{ pid: string; title: string }[]> => {
