@@ -83,8 +83,18 @@ export interface Service {
   restart: string;
   /** Routes of x-edge; empty when the service has none. */
   edge: EdgeSpec[];
+  /** x-autoscale. The count is the autoscaler's; `replicas` is what stands until one runs. */
+  autoscale?: AutoscaleSpec;
   /** x-release: run to completion once, in the new image, before anything is touched. Also set for services that others await with service_completed_successfully. */
   release?: ReleaseJob;
+}
+
+/** x-autoscale, checked, defaults filled in. */
+export interface AutoscaleSpec {
+  min: number;
+  max: number;
+  /** idleReplicaCount; only 0 is possible. */
+  idle?: 0;
 }
 
 export interface Hook {

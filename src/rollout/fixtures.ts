@@ -102,5 +102,7 @@ export const observed = (containers: ObservedContainer[], changes: Partial<Obser
   publishers: [],
   redirect: { can: true, warnings: [] },
   temporaryPorts: {},
+  agent: false,
+  draining: [],
   ...changes,
 });
