@@ -87,11 +87,9 @@ export interface Service {
   restart: string;
   /** Routes of x-edge; empty when the service has none. */
   edge: EdgeSpec[];
-  /** x-autoscale. The count is the autoscaler's; `replicas` is what stands until one runs. */
-  autoscale?: AutoscaleSpec;
   /** x-release: run to completion once, in the new image, before anything is touched. Also set for services that others await with service_completed_successfully. */
   release?: ReleaseJob;
-  /** x-autoscale, checked. */
+  /** x-autoscale, checked. The count is the autoscaler's then; `replicas` is what stands where no agent runs. */
   autoscale?: AutoscaleSpec;
 }
 
@@ -143,14 +141,6 @@ export interface AutoscaleTrigger {
   metadata: unknown;
   /** As it is written, for the export; scalars as text, as KEDA has them. May hold secrets that stand in the file. */
   written: { name?: string; metricType?: MetricType; useCachedMetrics?: boolean; metadata: Record<string, unknown> };
-}
-
-/** x-autoscale, checked, defaults filled in. */
-export interface AutoscaleSpec {
-  min: number;
-  max: number;
-  /** idleReplicaCount; only 0 is possible. */
-  idle?: 0;
 }
 
 export interface Hook {

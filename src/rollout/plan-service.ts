@@ -56,7 +56,7 @@ export function planService(
       ? { ...(service.update.order ? { order: service.update.order } : {}), ...service.rollback }
       : service.update;
   // What may run beside what is a question of how many there can be, not of how many there are just now.
-  const most = { ...service, replicas: service.autoscale?.max ?? service.replicas };
+  const most = { ...service, replicas: service.autoscale ? (service.autoscale.max ?? Number.POSITIVE_INFINITY) : service.replicas };
   const decision = decideOrder(most, project, observed.images[service.name]?.exposesPorts ?? false, update);
   const isFirst = change.upToDate.length + change.outdated.length === 0;
   const kept = [...change.upToDate].sort((a, b) => a.number - b.number);

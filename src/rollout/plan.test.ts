@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Project } from '../project/model.ts';
-import { container, edgeSpec, observed, project, service, updateConfig } from './fixtures.ts';
+import { autoscaleSpec, container, edgeSpec, observed, project, service, updateConfig } from './fixtures.ts';
 import type { ObservedContainer } from './model.ts';
 import { planRelease } from './plan.ts';
 import { printPlan } from './print.ts';
@@ -264,7 +264,7 @@ describe('the plan of a release', () => {
 });
 
 describe('a service that the autoscaler counts', () => {
-  const autoscale = { min: 0, max: 8 };
+  const autoscale = autoscaleSpec({ max: 8 });
   const light = (changes: Parameters<typeof service>[1] = {}) => service('light', { autoscale, ...changes });
   const unchanged = { configHash: 'light-old' };
   const recorded = (of: ReturnType<typeof service>) => ({
@@ -348,17 +348,24 @@ describe('a service that the autoscaler counts', () => {
     ['never released, an agent runs', light(), { agent: true, releases: [] }, [], 'record: new; at 0: the autoscaler starts it (0-8)'],
     [
       'never released, a least count',
-      light({ autoscale: { min: 2, max: 8 } }),
+      light({ autoscale: autoscaleSpec({ min: 2, max: 8 }) }),
       { agent: true, releases: [] },
       [],
       'first start: begins with 2 (2-8)',
     ],
     [
       'idle at 0 although the least is 2',
-      light({ autoscale: { min: 2, max: 8, idle: 0 } }),
+      light({ autoscale: autoscaleSpec({ min: 2, max: 8, idle: 0 }) }),
       { agent: true, releases: [] },
       [],
       'record: new; at 0: the autoscaler starts it (0-8)',
+    ],
+    [
+      'no most written: what fits the host',
+      light({ autoscale: autoscaleSpec() }),
+      { agent: true, releases: [] },
+      [],
+      'record: new; at 0: the autoscaler starts it (0+)',
     ],
     ['no agent', light({ replicas: 3 }), { agent: false, releases: [] }, [], 'first start: 3 until an agent scales it (0-8)'],
     [
@@ -370,7 +377,7 @@ describe('a service that the autoscaler counts', () => {
     ],
     [
       'other settings',
-      light({ ...unchanged, autoscale: { min: 0, max: 9 } }),
+      light({ ...unchanged, autoscale: autoscaleSpec({ min: 0, max: 9 }) }),
       { agent: true, releases: recordedBefore(light(unchanged)) },
       [container('light', 1)],
       "record: x-autoscale changed; keeps 1: the autoscaler's count (0-9)",
@@ -391,21 +398,21 @@ describe('a service that the autoscaler counts', () => {
     ],
     [
       'fewer than the least',
-      light({ ...unchanged, autoscale: { min: 2, max: 8 } }),
+      light({ ...unchanged, autoscale: autoscaleSpec({ min: 2, max: 8 }) }),
       { agent: true },
       [container('light', 1)],
       'scale: 1 run, the least is 2 (2-8)',
     ],
     [
       'more than the most: ending idle ones is the agent’s',
-      light({ ...unchanged, autoscale: { min: 0, max: 1 } }),
-      { agent: true, releases: recordedBefore(light({ ...unchanged, autoscale: { min: 0, max: 1 } })) },
+      light({ ...unchanged, autoscale: autoscaleSpec({ min: 0, max: 1 }) }),
+      { agent: true, releases: recordedBefore(light({ ...unchanged, autoscale: autoscaleSpec({ min: 0, max: 1 }) })) },
       [container('light', 1), container('light', 2)],
       'keep: 2 run, the most is 1 (0-1)',
     ],
     [
       'more than the most, without an agent',
-      light({ ...unchanged, autoscale: { min: 0, max: 1 } }),
+      light({ ...unchanged, autoscale: autoscaleSpec({ min: 0, max: 1 }) }),
       { agent: false },
       [container('light', 1), container('light', 2)],
       'scale: 2 run, the most is 1 (0-1)',

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Project, Service } from '../project/model.ts';
 import { resolveRefs } from './apply.ts';
 import { isUp } from './changes.ts';
-import { container, edgeSpec, observed, project, service, updateConfig } from './fixtures.ts';
+import { autoscaleSpec, container, edgeSpec, observed, project, service, updateConfig } from './fixtures.ts';
 import { type Entry, unfinishedOf } from './journal.ts';
 import type { Observed, ObservedContainer, Plan, Ref, Step } from './model.ts';
 import { planRelease } from './plan.ts';
@@ -123,11 +123,11 @@ const anyService = (name: string): fc.Arbitrary<Service> =>
         ...(kind.named ? { containerName: `the-${name}` } : {}),
         ...(kind.scaled && !kind.named
           ? {
-              autoscale: {
+              autoscale: autoscaleSpec({
                 min: kind.scaled.min,
                 max: kind.scaled.min + kind.scaled.more,
                 ...(kind.scaled.idle ? { idle: 0 as const } : {}),
-              },
+              }),
             }
           : {}),
       }),
@@ -193,7 +193,7 @@ function edgeBefore(stack: Project, containers: ObservedContainer[]) {
 function wantedCount(of: Service, { containers, draining, agent }: Observed): number {
   const present = containers.filter(({ id, service: name }) => name === of.name && !draining.includes(id));
   if (!of.autoscale) return of.replicas;
-  const { min, max, idle } = of.autoscale;
+  const { min = 0, max = 0, idle } = of.autoscale;
   const within = (count: number): number => Math.min(max, Math.max(min, count));
   if (present.length === 0) return agent ? (idle ?? min) : within(of.replicas);
   const upToDate = present.filter(({ configHash }) => configHash === of.configHash).length;
@@ -267,8 +267,9 @@ describe('every plan', () => {
           const of = stack.services[entry.service];
           if (!of?.autoscale) continue;
           const present = world.containers.filter(({ id, service: name }) => name === of.name && !world.draining.includes(id)).length;
-          const least = world.agent ? (of.autoscale.idle ?? of.autoscale.min) : Math.max(of.autoscale.min, of.replicas);
-          expect(entry.kept.length + entry.count).toBeLessThanOrEqual(Math.max(present, present === 0 ? least : of.autoscale.min));
+          const { min = 0, idle } = of.autoscale;
+          const least = world.agent ? (idle ?? min) : Math.max(min, of.replicas);
+          expect(entry.kept.length + entry.count).toBeLessThanOrEqual(Math.max(present, present === 0 ? least : min));
         }
       }),
       runs,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Project, Service } from '../project/model.ts';
 import type { ReleasedService } from '../state/releases.ts';
+import { triggerType } from '../triggers/list.ts';
 import { countedContainers } from './changes.ts';
 import type { Observed, ObservedContainer } from './model.ts';
 
@@ -15,21 +16,39 @@ export interface ScaledCount {
  * nobody would, so deploy.replicas stand. What runs beyond the maximum is replaced no more, but ending it is left to the agent.
  */
 export function scaledCount(service: Service, observed: Pick<Observed, 'containers' | 'draining' | 'agent'>): ScaledCount | undefined {
-  const { autoscale } = service;
-  if (!autoscale) return undefined;
-  const { min, max, idle } = autoscale;
-  const range = `${idle ?? min}-${max}`;
+  const limits = autoscaleLimits(service);
+  if (!limits) return undefined;
+  const { least, min, max = Number.POSITIVE_INFINITY } = limits;
+  const range = describeLimits(limits);
   const within = (count: number): number => Math.min(max, Math.max(min, count));
   const present = countedContainers(service.name, observed).length;
   if (present === 0) {
     if (!observed.agent) return { count: within(service.replicas), why: `${within(service.replicas)} until an agent scales it (${range})` };
-    const count = idle ?? min;
-    return { count, why: count === 0 ? `at 0: the autoscaler starts it (${range})` : `begins with ${count} (${range})` };
+    return { count: least, why: least === 0 ? `at 0: the autoscaler starts it (${range})` : `begins with ${least} (${range})` };
   }
   const count = within(present);
   if (count === present) return { count, why: `keeps ${count}: the autoscaler's count (${range})` };
   return { count, why: `${present} run, the ${count > present ? 'least' : 'most'} is ${count} (${range})` };
 }
+
+interface Limits {
+  /** minReplicaCount; where it is not written 0, or 1 when no trigger of the service can lift it from 0. */
+  min: number;
+  /** maxReplicaCount; where it is not written what fits the host decides. */
+  max?: number;
+  /** Where the count rests while nothing is to do: idleReplicaCount, else the minimum. */
+  least: number;
+}
+
+export function autoscaleLimits({ autoscale }: Service): Limits | undefined {
+  if (!autoscale) return undefined;
+  const min = autoscale.min ?? (autoscale.triggers.some(({ type }) => triggerType(type)?.activates) ? 0 : 1);
+  return { min, least: autoscale.idle ?? min, ...(autoscale.max === undefined ? {} : { max: autoscale.max }) };
+}
+
+/** "0-8", or "0+" where what fits the host is the limit. */
+export const describeLimits = ({ least, max }: Pick<Limits, 'least' | 'max'>): string =>
+  max === undefined ? `${least}+` : `${least}-${max}`;
 
 /** The project with the autoscaler's counts in place of the files' own. */
 export function withScaledCounts(project: Project, observed: Observed): Project {
@@ -41,16 +60,12 @@ export function withScaledCounts(project: Project, observed: Observed): Project 
 }
 
 /** What a release's record says of a scaled service beside what it says of all. */
-export const scaledRecord = ({ autoscale }: Service): Pick<ReleasedService, 'autoscale'> =>
-  autoscale
-    ? {
-        autoscale: {
-          min: autoscale.idle ?? autoscale.min,
-          max: autoscale.max,
-          settings: createHash('sha256').update(JSON.stringify(autoscale)).digest('hex').slice(0, 16),
-        },
-      }
-    : {};
+export function scaledRecord(service: Service): Pick<ReleasedService, 'autoscale'> {
+  const limits = autoscaleLimits(service);
+  if (!limits) return {};
+  const settings = createHash('sha256').update(JSON.stringify(service.autoscale)).digest('hex').slice(0, 16);
+  return { autoscale: { min: limits.least, ...(limits.max === undefined ? {} : { max: limits.max }), settings } };
+}
 
 /**
  * Why a service whose containers all stay is recorded anew: the autoscaler makes its next containers from the record. Undefined when the

@@ -26,8 +26,8 @@ export interface ReleasedService {
   configHash: string;
   contentHash: string;
   replicas: number;
-  /** Of a service that the autoscaler counts: within what, and a hash of its settings. `replicas` is what ran at that moment. */
-  autoscale?: { min: number; max: number; settings: string };
+  /** Of a service that the autoscaler counts: within what (no `max`: what fits the host), and a hash of its settings. `replicas` is what ran at that moment. */
+  autoscale?: { min: number; max?: number; settings: string };
   /** Containers that carried this release when it was committed. */
   containers: string[];
 }
