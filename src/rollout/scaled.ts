@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Project, Service } from '../project/model.ts';
-import type { ReleasedService } from '../state/releases.ts';
+import { describeLimits, type ReleasedService } from '../state/releases.ts';
 import { triggerType } from '../triggers/list.ts';
 import { countedContainers } from './changes.ts';
 import type { Observed, ObservedContainer } from './model.ts';
@@ -19,7 +19,7 @@ export function scaledCount(service: Service, observed: Pick<Observed, 'containe
   const limits = autoscaleLimits(service);
   if (!limits) return undefined;
   const { least, min, max = Number.POSITIVE_INFINITY } = limits;
-  const range = describeLimits(limits);
+  const range = describeLimits({ ...limits, min: least });
   const within = (count: number): number => Math.min(max, Math.max(min, count));
   const present = countedContainers(service.name, observed).length;
   if (present === 0) {
@@ -45,10 +45,6 @@ export function autoscaleLimits({ autoscale }: Service): Limits | undefined {
   const min = autoscale.min ?? (autoscale.triggers.some(({ type }) => triggerType(type)?.activates) ? 0 : 1);
   return { min, least: autoscale.idle ?? min, ...(autoscale.max === undefined ? {} : { max: autoscale.max }) };
 }
-
-/** "0-8", or "0+" where what fits the host is the limit. */
-export const describeLimits = ({ least, max }: Pick<Limits, 'least' | 'max'>): string =>
-  max === undefined ? `${least}+` : `${least}-${max}`;
 
 /** The project with the autoscaler's counts in place of the files' own. */
 export function withScaledCounts(project: Project, observed: Observed): Project {

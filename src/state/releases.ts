@@ -32,6 +32,9 @@ export interface ReleasedService {
   containers: string[];
 }
 
+/** "0-8", or "0+" where what fits the host is the limit. */
+export const describeLimits = ({ min, max }: { min: number; max?: number }): string => (max === undefined ? `${min}+` : `${min}-${max}`);
+
 const folderOf = (state: string, project: string): string => join(projectFolder(state, project), 'releases');
 const recordPath = (state: string, project: string, number: number): string => join(folderOf(state, project), `${number}.json`);
 
