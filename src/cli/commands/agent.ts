@@ -1,6 +1,7 @@
 import { runAgent } from '../../agent/agent.ts';
 import { engineSocket, openDocker } from '../../docker/api.ts';
 import { openEdge } from '../../edge/edge.ts';
+import type { AgentForm } from '../../state/agent.ts';
 import { stateFolder } from '../../state/folder.ts';
 import { interruption, reporter } from '../context.ts';
 import type { Io } from '../io.ts';
@@ -14,6 +15,12 @@ export async function agentCommand(io: Io, flags: { json?: boolean }): Promise<v
     docker,
     edge: openEdge({ stateFolder: folder, docker, report }),
     report,
+    form: formOf(io.env),
     signal: io.signal ?? interruption(),
   });
+}
+
+/** The unit and the container say what they are; whoever says nothing was started by hand. */
+function formOf({ COMPOSURE_AGENT_FORM: form }: NodeJS.ProcessEnv): AgentForm {
+  return form === 'systemd' || form === 'container' ? form : 'foreground';
 }
