@@ -146,8 +146,7 @@ export type AutoscaleEvent = { atMs: number } & (
 export type Action = {
   tier: string;
   why: string;
-} & /** Create and start. `number` is the lowest that no container of the tier has; another one may be taken. */
-(
+} /** Create and start. `number` is the lowest that no container of the tier has; another one may be taken. */ & (
   | { kind: 'create'; worker: string; number: number }
   | { kind: 'start'; worker: string }
   | { kind: 'thaw'; worker: string }
