@@ -1,6 +1,7 @@
 import { stringify } from 'yaml';
 import type { z } from 'zod';
-import { KEYS, keyJsonSchema } from '../../src/project/schema.ts';
+import { KEYS } from '../../src/project/keys.ts';
+import { keyJsonSchema } from '../../src/project/schema.ts';
 
 type Schema = z.core.JSONSchema.JSONSchema;
 
