@@ -11,6 +11,8 @@ export interface Template {
   imageId: string;
   /** What the compose file calls the image. */
   image: string;
+  /** What to create with: the name as long as it means the same image, else the id. */
+  useImage: string;
   /** Name without its number: "shop-worker-". */
   prefix: string;
   /** The name that the sibling's aliases had for itself. */
@@ -51,6 +53,7 @@ export function templateOf(info: ContainerInfo, networks: readonly string[]): Te
     configHash: labels[COMPOSE.configHash] ?? '',
     imageId: info.Image,
     image: Image,
+    useImage: info.Image,
     prefix: name.replace(/\d+$/, ''),
     ownName: name,
     config: {
