@@ -6,7 +6,7 @@ import { sleep } from '../kit/wait.ts';
 import { runHooks } from '../rollout/containers.ts';
 import { markWorker, unmarkWorker, type WorkerMark } from '../state/workers.ts';
 import type { Reading } from '../triggers/model.ts';
-import { type Crew, freeNumber, type Member, type Tell } from './crew.ts';
+import { type Crew, freeNumber, type Member, noteReady, type Tell } from './crew.ts';
 import { HEARTBEAT_MS, proveIdle } from './idle.ts';
 import type { Action, Worker } from './model.ts';
 import { createSpec, nameOf, type Template } from './template.ts';
@@ -132,13 +132,17 @@ async function start(hands: Hands, crew: Crew, id: string): Promise<void> {
 
 async function startNow(hands: Hands, crew: Crew, id: string, replaces?: string): Promise<void> {
   const deaths = hands.deaths.get(id) ?? 0;
+  crew.booting.set(id, hands.now());
   await hands.docker.startContainer(id);
   if ((hands.deaths.get(id) ?? 0) !== deaths) {
     become(hands, crew, id, { phase: 'stopped' }, replaces);
     return;
   }
   setState(crew, id, 'running');
-  become(hands, crew, id, { phase: crew.template?.hasHealthcheck ? 'starting' : 'running' }, replaces);
+  const tells = crew.template?.hasHealthcheck === true;
+  // With a framework its source names the worker once it is ready; without either, running is all there is to know.
+  if (!tells && crew.tier.framework === undefined) noteReady(crew, id, hands.now());
+  become(hands, crew, id, { phase: tells ? 'starting' : 'running' }, replaces);
   if (crew.hooks.postStart.length > 0) {
     await runHooks(hands.docker, await hands.docker.inspectContainer(id), crew.hooks.postStart, 'post_start', hands.report);
   }

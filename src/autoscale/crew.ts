@@ -28,6 +28,19 @@ export interface Crew {
   acting: Map<string, Promise<void>>;
   /** The network on which sources see the service's containers, once one was reached. */
   seenOn?: string;
+  /** By container: when its start was asked for, until it is ready. */
+  booting: Map<string, number>;
+  /** Start until ready, as last measured. */
+  bootMs?: number;
+}
+
+/** The worker is ready, as far as anybody tells; the first word of it ends the measurement of its start. */
+export function noteReady(crew: Crew, id: string, nowMs: number): boolean {
+  const began = crew.booting.get(id);
+  if (began === undefined) return false;
+  crew.booting.delete(id);
+  crew.bootMs = nowMs - began;
+  return true;
 }
 
 export interface Identity {

@@ -25,8 +25,6 @@ export interface Template {
   /** The engine tells when it is ready; without one it counts as ready when it runs. */
   hasHealthcheck: boolean;
   need: Need;
-  /** Start until ready, as last measured. */
-  bootMs?: number;
 }
 
 /** A replaced container's name is on the label of the one that replaced it, and of nobody else. */
