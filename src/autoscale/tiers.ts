@@ -42,7 +42,7 @@ export interface TierOptions {
 
 export type ScaledService = Service & { autoscale: AutoscaleSpec };
 
-/** The services of a project that have x-autoscale, in the file's order. */
+/** The services of a project that have x-autoscale. */
 export const scaledServices = ({ services }: Project): ScaledService[] =>
   Object.values(services).filter((service): service is ScaledService => service.autoscale !== undefined);
 
