@@ -1,9 +1,10 @@
 import { Failure } from '../kit/errors.ts';
+import { canFallBack } from '../project/autoscale.ts';
 import type { AutoscaleRules, AutoscaleSpec, AutoscaleTrigger, Project, Service } from '../project/model.ts';
 import { triggerType } from '../triggers/list.ts';
 import type { Framework, TriggerType } from '../triggers/model.ts';
-import { fitting } from './budget.ts';
-import type { HostBudget, Need, ScalingRules, Tier, TierTrigger, Warm } from './model.ts';
+import { type AlwaysOn, fitting } from './budget.ts';
+import type { Fallback, HostBudget, Need, ScalingRules, Tier, TierTrigger, Warm } from './model.ts';
 
 /** Ours, where the file says nothing. KEDA's and HPA's own are in the guide, beside the reason for each. */
 export const DEFAULTS = {
@@ -41,9 +42,20 @@ export interface TierOptions {
 
 export type ScaledService = Service & { autoscale: AutoscaleSpec };
 
-/** The services of a project that have x-autoscale, in the file's order. */
+/** The services of a project that have x-autoscale. */
 export const scaledServices = ({ services }: Project): ScaledService[] =>
   Object.values(services).filter((service): service is ScaledService => service.autoscale !== undefined);
+
+/** The services of a project that run whatever the queues hold: what they may use is not there for scaled ones. Release jobs end by themselves. */
+export const alwaysOnOf = ({ name, services }: Project): AlwaysOn[] =>
+  Object.values(services)
+    .filter(({ autoscale, release, replicas }) => !autoscale && !release && replicas > 0)
+    .map((service) => ({
+      name: `${name}/${service.name}`,
+      containers: service.replicas,
+      limit: { cpus: service.cpus, memoryBytes: service.memoryLimitBytes },
+      ...(service.reservedCpus === undefined ? {} : { reservedCpus: service.reservedCpus }),
+    }));
 
 /** A scaled service with every default filled in, and what a person should know about what was assumed. Pure. */
 export function tierOf(project: string, service: ScaledService, options: TierOptions = {}): { tier: Tier; warnings: string[] } {
@@ -55,6 +67,7 @@ export function tierOf(project: string, service: ScaledService, options: TierOpt
   const max = spec.max ?? Math.max(1, min, options.budget ? fitting(need, options.budget) : 0);
   const bootMs = options.bootMs ?? DEFAULTS.bootMs;
   const drainTargetMs = spec.tier.drainTargetMs ?? DEFAULTS.drainTargetMs[spec.tier.class];
+  const fallback = spec.fallback ?? (canFallBack(spec) ? defaultFallback(min) : undefined);
   const tolerance = hasLevel(spec) ? DEFAULTS.levelTolerance : 0;
   const { boots, minMs, maxMs } = DEFAULTS.scaleDownWindow;
   const tier: Tier = {
@@ -73,14 +86,16 @@ export function tierOf(project: string, service: ScaledService, options: TierOpt
     pollingIntervalMs: spec.pollingIntervalMs ?? DEFAULTS.pollingIntervalMs,
     cooldownMs: spec.cooldownMs ?? DEFAULTS.cooldownMs,
     initialCooldownMs: spec.initialCooldownMs ?? DEFAULTS.initialCooldownMs,
-    fallback: spec.fallback ?? {
-      failureThreshold: DEFAULTS.failureThreshold,
-      replicas: Math.max(1, min),
-      behavior: 'currentReplicasIfHigher',
-    },
+    ...(fallback === undefined ? {} : { fallback }),
     behavior: {
       scaleUp: rules(spec.behavior.scaleUp, DEFAULTS.scaleUpWindowMs, tolerance, max, 'up'),
-      scaleDown: rules(spec.behavior.scaleDown, Math.min(maxMs, Math.max(minMs, boots * bootMs)), tolerance, max, 'down'),
+      scaleDown: rules(
+        spec.behavior.scaleDown,
+        Math.min(maxMs, Math.max(minMs, Math.ceil((boots * bootMs) / 1000) * 1000)),
+        tolerance,
+        max,
+        'down',
+      ),
     },
     ...(spec.scalingModifiers === undefined ? {} : { scalingModifiers: spec.scalingModifiers }),
     pause: spec.pause,
@@ -121,6 +136,13 @@ function needOf(service: Service, warnings: string[]): Need {
   }
   return { cpus: service.cpus || DEFAULTS.cpus, memoryBytes: service.memoryLimitBytes };
 }
+
+/** A metric that is lost never takes a worker away. */
+const defaultFallback = (min: number): Fallback => ({
+  failureThreshold: DEFAULTS.failureThreshold,
+  replicas: Math.max(1, min),
+  behavior: 'currentReplicasIfHigher',
+});
 
 /** Of Celery and Sidekiq the command says it, if anybody does. */
 function concurrencyOf({ name, command = [] }: Service, framework: Framework | undefined, warnings: string[]): number {

@@ -254,13 +254,14 @@ function checkCounts(spec: AutoscaleSpec, path: Path, types: readonly TriggerTyp
 }
 
 /** KEDA's rule: a fallback is a number of workers times the target, which only an average has. */
+export function canFallBack({ scalingModifiers, triggers }: Pick<AutoscaleSpec, 'scalingModifiers' | 'triggers'>): boolean {
+  if (scalingModifiers) return scalingModifiers.metricType === 'AverageValue';
+  return triggers.some(({ type, metricType }) => metricType === 'AverageValue' && type !== 'cpu' && type !== 'memory');
+}
+
 function checkFallback(spec: AutoscaleSpec, path: Path, problems: Problem[]): void {
-  if (!spec.fallback) return;
   const where = [...path, 'fallback'];
-  const averaged = spec.scalingModifiers
-    ? spec.scalingModifiers.metricType === 'AverageValue'
-    : spec.triggers.some(({ type, metricType }) => metricType === 'AverageValue' && type !== 'cpu' && type !== 'memory');
-  if (!averaged)
+  if (spec.fallback && !canFallBack(spec))
     problems.push({
       path: where,
       message: `${fieldName(where)}: it needs a metric of type AverageValue, from another trigger than cpu and memory, as in KEDA`,

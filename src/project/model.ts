@@ -84,12 +84,14 @@ export interface Service {
   environment: Record<string, string>;
   memoryLimitBytes: number;
   cpus: number;
+  /** `deploy.resources.reservations.cpus`. */
+  reservedCpus?: number;
   restart: string;
   /** Routes of x-edge; empty when the service has none. */
   edge: EdgeSpec[];
   /** x-release: run to completion once, in the new image, before anything is touched. Also set for services that others await with service_completed_successfully. */
   release?: ReleaseJob;
-  /** x-autoscale, checked. */
+  /** x-autoscale, checked. The count is the autoscaler's then; `replicas` is what stands where no agent runs. */
   autoscale?: AutoscaleSpec;
 }
 
