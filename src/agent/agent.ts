@@ -1,3 +1,4 @@
+import { runAutoscaler } from '../autoscale/loop.ts';
 import { readStatus } from '../autoscale/status.ts';
 import type { Docker } from '../docker/api.ts';
 import { COMPOSE } from '../docker/labels.ts';
@@ -34,8 +35,8 @@ const RECONNECT_MS = 500;
 const ACTIONS = ['start', 'die', 'destroy', 'pause', 'unpause', 'health_status', 'rename'];
 
 /**
- * The host's one long-running process: it keeps the edge's servers in line with containers that are recreated by hand, and certificates
- * valid. It holds nothing in memory that matters: after a restart of its own, of the engine or of the edge it looks anew.
+ * The host's one long-running process: it scales services, keeps the edge's servers in line with containers that are recreated by hand, and
+ * certificates valid. It holds nothing in memory that matters: after a restart of its own, of the engine or of the edge it looks anew.
  * Returns when `signal` aborts. Failure LOCKED when another agent has this state folder.
  */
 export async function runAgent(given: AgentOptions): Promise<void> {
@@ -43,8 +44,8 @@ export async function runAgent(given: AgentOptions): Promise<void> {
   const options = { ...given, report: presence.report };
   const { report } = options;
   try {
-    report({ kind: 'note', text: 'the agent follows containers and keeps certificates valid' });
-    await Promise.all([followContainers(options), keepCertificates(options)]);
+    report({ kind: 'note', text: 'the agent scales services, follows containers and keeps certificates valid' });
+    await Promise.all([followContainers(options), keepCertificates(options), runAutoscaler(options)]);
     report({ kind: 'note', text: 'the agent ended' });
   } finally {
     await presence.leave();

@@ -148,6 +148,16 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }, wr
       await (await import('./commands/down.ts')).downCommand(io, flags, project);
     });
 
+  const autoscale = program.command('autoscale').description('services that follow their queues, see x-autoscale');
+  onProject(autoscale.command('export'))
+    .description('write the scaled services as ScaledObjects of KEDA, every default explicit')
+    .argument('[service...]', 'services to write; default all that are scaled')
+    .addHelpText('after', example('autoscale export', 'autoscale export worker-heavy', 'autoscale export --env prod --json'))
+    .action(async (services: string[], flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/autoscale/export.ts')).autoscaleExportCommand(io, services, flags, project);
+    });
+
   onProject(program.command('scale'))
     .description('give scaled services a least count until it is released; the autoscaler decides above it')
     .argument('<service=count...>', 'services with their least count, or auto to release it')
@@ -191,7 +201,8 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }, wr
   const agentCommand = (name: string, text: string, isDefault = false): Command =>
     agent.command(name, { isDefault }).description(text).option('--json', 'print JSON');
   agentCommand('run', 'be the agent, in this terminal, until it is stopped; the same as agent alone', true)
-    .addHelpText('after', example('agent run', 'agent'))
+    .option('--dry-run', 'decide about scaled services and say what would be done, beside a running agent too; touch nothing')
+    .addHelpText('after', example('agent run', 'agent', 'agent run --dry-run'))
     .action(async (flags) => (await import('./commands/agent.ts')).agentCommand(io, flags));
   agentCommand('install', 'run the agent from now on and after every boot: under systemd, or as a container')
     .option('--container', 'as a container instead of a systemd unit')

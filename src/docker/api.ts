@@ -305,6 +305,9 @@ export function openDocker(socketPath: string = engineSocket()) {
         request.end(archive);
       }),
 
+    /** A file or folder of a container, as a tar archive. */
+    getArchive: (container: string, path: string) => bytes('GET', `/containers/${id(container)}/archive?path=${id(path)}`),
+
     listNetworks: (labels: string[] = []) =>
       json<NetworkInfo[]>('GET', `/networks?filters=${id(JSON.stringify(labels.length ? { label: labels } : {}))}`),
 

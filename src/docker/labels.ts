@@ -8,6 +8,7 @@ export const COMPOSE = {
   image: 'com.docker.compose.image',
   configFiles: 'com.docker.compose.project.config_files',
   workingDir: 'com.docker.compose.project.working_dir',
+  environmentFile: 'com.docker.compose.project.environment_file',
 } as const;
 
 /** Labels on containers and networks that Composure itself creates. Nothing without one of them is ever removed as ours. */

@@ -92,7 +92,7 @@ const triggerFields = {
 };
 
 /** One trigger as far as all types agree; its metadata is checked by its type. */
-const anyTrigger = z.strictObject({
+export const anyTrigger = z.strictObject({
   type: text('the type of a trigger')
     .describe('KEDA’s name of the trigger.')
     .meta({ samples: ['redis'] }),

@@ -1,6 +1,13 @@
 import { TRIGGERS, triggerType } from '../triggers/list.ts';
 import type { TriggerType } from '../triggers/model.ts';
-import { ANNOTATIONS, type AutoscaleFields, autoscaleFields, type ScaledObjectForm, scaledObjectForm } from './autoscale-schema.ts';
+import {
+  ANNOTATIONS,
+  type AutoscaleFields,
+  anyTrigger,
+  autoscaleFields,
+  type ScaledObjectForm,
+  scaledObjectForm,
+} from './autoscale-schema.ts';
 import { checkKey, fieldName, type Problem } from './check.ts';
 import type { AutoscaleRules, AutoscaleSpec, AutoscaleTrigger } from './model.ts';
 import { isMapping, mapping, type PlainService } from './services.ts';
@@ -33,8 +40,17 @@ export function readAutoscale(
   const form = whole
     ? fromObject(checkKey(scaledObjectForm, known, path, sources, problems), path, problems)
     : checkKey(autoscaleFields, known, path, sources, problems);
-  if (!form) return undefined;
   const specPath: Path = whole ? [...path, 'spec'] : path;
+  checkMemory(service, path, problems);
+  if (!form) {
+    // The triggers are looked at even so: all mistakes are told at once.
+    const written = mapping(whole ? mapping(known).spec : known).triggers;
+    for (const [index, raw] of Array.isArray(written) ? written.entries() : []) {
+      const trigger = anyTrigger.safeParse(raw).data;
+      if (trigger) readTrigger(trigger, [...specPath, 'triggers', index], index, types, sources, problems);
+    }
+    return undefined;
+  }
   const target = mapping(form.scaleTargetRef).name;
   if (form.scaleTargetRef !== undefined && target !== service.name) {
     const named = target === undefined ? '' : `, not "${String(target)}"`;
@@ -52,7 +68,7 @@ export function readAutoscale(
   checkFallback(spec, specPath, problems);
   checkFormula(spec, specPath, problems);
   checkWarm(spec, path, types, problems);
-  checkService(spec, service, ports, path, problems);
+  checkService(spec, service, ports, problems);
   return problems.length > before ? undefined : spec;
 }
 
@@ -238,13 +254,14 @@ function checkCounts(spec: AutoscaleSpec, path: Path, types: readonly TriggerTyp
 }
 
 /** KEDA's rule: a fallback is a number of workers times the target, which only an average has. */
+export function canFallBack({ scalingModifiers, triggers }: Pick<AutoscaleSpec, 'scalingModifiers' | 'triggers'>): boolean {
+  if (scalingModifiers) return scalingModifiers.metricType === 'AverageValue';
+  return triggers.some(({ type, metricType }) => metricType === 'AverageValue' && type !== 'cpu' && type !== 'memory');
+}
+
 function checkFallback(spec: AutoscaleSpec, path: Path, problems: Problem[]): void {
-  if (!spec.fallback) return;
   const where = [...path, 'fallback'];
-  const averaged = spec.scalingModifiers
-    ? spec.scalingModifiers.metricType === 'AverageValue'
-    : spec.triggers.some(({ type, metricType }) => metricType === 'AverageValue' && type !== 'cpu' && type !== 'memory');
-  if (!averaged)
+  if (spec.fallback && !canFallBack(spec))
     problems.push({
       path: where,
       message: `${fieldName(where)}: it needs a metric of type AverageValue, from another trigger than cpu and memory, as in KEDA`,
@@ -278,16 +295,18 @@ function checkWarm(spec: AutoscaleSpec, path: Path, types: readonly TriggerType[
     });
 }
 
-/** What makes a second container impossible, or its size unknown. */
-function checkService(spec: AutoscaleSpec, service: PlainService, ports: readonly unknown[], path: Path, problems: Problem[]): void {
+function checkMemory(service: PlainService, path: Path, problems: Problem[]): void {
+  if (service.memoryLimitBytes > 0) return;
+  problems.push({
+    path,
+    message: `service ${service.name}: x-autoscale needs deploy.resources.limits.memory: without a limit nobody can say how many containers the host has room for`,
+  });
+}
+
+/** What makes a second container impossible. */
+function checkService(spec: AutoscaleSpec, service: PlainService, ports: readonly unknown[], problems: Problem[]): void {
   const own: Path = ['services', service.name];
   const wrong = (where: Path, text: string) => problems.push({ path: where, message: `service ${service.name}: ${text}` });
-  if (service.memoryLimitBytes === 0) {
-    wrong(
-      path,
-      'x-autoscale needs deploy.resources.limits.memory: without a limit nobody can say how many containers the host has room for',
-    );
-  }
   if (spec.max === 1) return;
   const once = 'set maxReplicaCount: 1, or remove it';
   if (service.containerName !== undefined)

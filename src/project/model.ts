@@ -84,6 +84,8 @@ export interface Service {
   environment: Record<string, string>;
   memoryLimitBytes: number;
   cpus: number;
+  /** `deploy.resources.reservations.cpus`. */
+  reservedCpus?: number;
   restart: string;
   /** Routes of x-edge; empty when the service has none. */
   edge: EdgeSpec[];

@@ -40,6 +40,7 @@ export function readService(project: string, name: string, model: Mapping): Plai
     ),
     memoryLimitBytes: number(limits.memory) ?? number(model.mem_limit) ?? 0,
     cpus: number(limits.cpus) ?? number(model.cpus) ?? 0,
+    ...given('reservedCpus', number(mapping(mapping(deploy.resources).reservations).cpus)),
     restart: readRestart(model.restart, deploy.restart_policy),
   };
 }
