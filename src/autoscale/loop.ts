@@ -74,8 +74,8 @@ interface Post {
   triggers: Map<string, TierStatus['triggers'][number]>;
   decisions: Decision[];
   recent: TierStatus['recent'];
-  /** The newest reading of each trigger that succeeded. */
-  readings: Map<string, Reading>;
+  /** Triggers whose server refuses to tell of changes. */
+  polled: Set<string>;
   preparing?: Promise<void>;
 }
 
@@ -452,7 +452,7 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
         triggers: new Map(),
         decisions: [],
         recent: [],
-        readings: new Map(),
+        polled: new Set(),
       };
       posts.set(id, post);
       crews.set(id, crew);
@@ -528,7 +528,7 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
     const old = post.sources;
     void Promise.allSettled(old.map((source) => source.close()));
     post.triggers.clear();
-    post.readings.clear();
+    post.polled.clear();
     const context = contextOf(post);
     post.sources = triggers.map(({ name, type, metadata }) => {
       const kind = types ? types.find((one) => one.type === type) : triggerType(type);
@@ -543,9 +543,8 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
         type,
         trigger,
         now,
-        pauseMs: (reading) => pollMs(post, trigger, reading),
+        pauseMs: (reading) => pollMs(post, trigger.watch !== undefined && !post.polled.has(name), reading),
         onReading: (reading) => {
-          post.readings.set(name, reading);
           summary(summarize(reading), false);
           for (const worker of crew.workers.values()) {
             if (crew.booting.has(worker.id) && reading.workers?.some((one) => isNamed(one, worker)) && noteReady(crew, worker.id, now()))
@@ -560,13 +559,19 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
           tell({ kind: 'reading-failed', tier: crew.tier.id, trigger: name, message });
         },
         onNotice: () => tell({ kind: 'notice', tier: crew.tier.id, trigger: name }),
+        onLost: (reason, forGood) => {
+          if (forGood) post.polled.add(name);
+          report({ kind: 'warning', text: `${crew.tier.id}: ${reason}` });
+          // What changed since the last reading is unknown now, which to a frozen worker is as good as a change.
+          tell({ kind: 'notice', tier: crew.tier.id, trigger: name });
+        },
       });
     });
   }
 
-  function pollMs({ crew, service }: Post, trigger: OpenTrigger, reading: Reading | undefined): number {
+  function pollMs({ crew, service }: Post, tells: boolean, reading: Reading | undefined): number {
     const { pollingIntervalMs } = crew.tier;
-    if (trigger.watch || service.autoscale.pollingIntervalMs !== undefined) return pollingIntervalMs;
+    if (tells || service.autoscale.pollingIntervalMs !== undefined) return pollingIntervalMs;
     const idle = ![...crew.workers.values()].some(({ phase }) => phase === 'running' || phase === 'starting');
     return idle || (reading?.queue?.waiting ?? 0) > 0 ? Math.min(POLL_SOON_MS, pollingIntervalMs) : pollingIntervalMs;
   }

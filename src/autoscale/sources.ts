@@ -21,6 +21,8 @@ export interface SourceOptions {
   onFailure(error: Error): void;
   /** Told before anything is read: a frozen worker may hold what no reading shows. */
   onNotice(): void;
+  /** It tells of nothing until the next reading, or never again and is polled. */
+  onLost(reason: string, forGood: boolean): void;
   now(): number;
 }
 
@@ -95,8 +97,8 @@ export function openSource(options: SourceOptions): Source {
 
   trigger.watch?.((notice) => {
     if (closed) return;
-    if (notice.kind === 'lost') options.onFailure(new Error(notice.reason));
-    else options.onNotice();
+    if (notice.kind === 'changed') options.onNotice();
+    else options.onLost(notice.reason, notice.forGood === true);
     soon();
   });
   readAt(0);
