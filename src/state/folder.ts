@@ -20,7 +20,10 @@ export const edgeName = (state: string): string => nameFor('composure-edge', sta
 /** The name of the agent's unit or container; as with the edge one for each state folder. */
 export const agentName = (state: string): string => nameFor('composure-agent', state);
 
+/** The state folder of the host itself, not one that a trial or a test has beside it. */
+export const isHostsOwn = (state: string): boolean => state === DEFAULT;
+
 function nameFor(base: string, state: string): string {
-  if (state === DEFAULT) return base;
+  if (isHostsOwn(state)) return base;
   return `${base}-${createHash('sha256').update(state).digest('hex').slice(0, 8)}`;
 }

@@ -1,9 +1,11 @@
+import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import type { AutoscalerOptions } from '../../src/autoscale/loop.ts';
 import { runAutoscaler } from '../../src/autoscale/loop.ts';
 import { openDocker } from '../../src/docker/api.ts';
+import { projectFolder } from '../../src/state/folder.ts';
 import type { ScenarioProject } from './scenario.ts';
 
 const MODULES = fileURLToPath(new URL('../../node_modules', import.meta.url));
@@ -62,6 +64,8 @@ export function startAutoscaler(project: ScenarioProject, options: Partial<Autos
   const abort = new AbortController();
   const said: string[] = [];
   const began = performance.now();
+  // An agent with a state folder of its own follows what has a folder there.
+  mkdirSync(projectFolder(project.state, project.name), { recursive: true, mode: 0o700 });
   const done = runAutoscaler({
     stateFolder: project.state,
     docker: openDocker(),
