@@ -16,6 +16,8 @@ export interface Wanted {
   /** Form systemd: the program that runs the package. */
   node: string;
   script: string;
+  /** Of this package. */
+  version: string;
   /** Form container. */
   image: string;
   /** The image is ours to build and to remove. */
@@ -34,8 +36,9 @@ export interface Found {
   hasImage: boolean;
   /** Who is the agent now. */
   agent?: LockHolder;
-  /** What an agent said of its own form when it last wrote. */
+  /** What the running agent says of itself. */
   agentForm?: string;
+  agentVersion?: string;
 }
 
 export type InstallStep = { why: string } & (

@@ -5,6 +5,7 @@ import type { Docker } from '../../docker/api.ts';
 import { OURS } from '../../docker/labels.ts';
 import { readFileIfThere, storageFailure } from '../../kit/files.ts';
 import { run } from '../../kit/spawn.ts';
+import { packageVersion } from '../../kit/version.ts';
 import { agentLockPath, readAgentStatus } from '../../state/agent.ts';
 import { agentName } from '../../state/folder.ts';
 import { readLock } from '../../state/lock.ts';
@@ -17,9 +18,15 @@ export interface Host {
   unitFolder: string;
   /** systemd runs this machine: it makes this folder when it boots one. */
   systemd: boolean;
+  /** This process may write units. */
+  root: boolean;
 }
 
-export const thisHost = (): Host => ({ unitFolder: UNIT_FOLDER, systemd: existsSync('/run/systemd/system') });
+export const thisHost = (): Host => ({
+  unitFolder: UNIT_FOLDER,
+  systemd: existsSync('/run/systemd/system'),
+  root: process.getuid?.() === 0,
+});
 
 export const unitPath = (host: Host, state: string): string => join(host.unitFolder, `${agentName(state)}.service`);
 
@@ -35,6 +42,7 @@ export async function wantedInstallation(docker: Docker, state: string, form: In
     socket: { path: docker.socketPath, gid: socket.gid },
     node: process.execPath,
     script: packageScript(),
+    version: packageVersion(),
     image: image ?? (form === 'container' ? await agentImageName() : ''),
     builds: image === undefined && form === 'container',
   };
@@ -65,13 +73,13 @@ export async function findInstallation(docker: Docker, state: string, host: Host
     readAgentStatus(state),
   ]);
   return {
-    root: process.getuid?.() === 0,
+    root: host.root,
     systemd: host.systemd,
     ...(unit ? { unit } : {}),
     ...(container ? { container } : {}),
     hasImage,
     ...(agent ? { agent } : {}),
-    ...(agent && status?.running ? { agentForm: status.status.form } : {}),
+    ...(agent && status?.running ? { agentForm: status.status.form, agentVersion: status.status.version } : {}),
   };
 }
 

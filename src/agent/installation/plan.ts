@@ -55,11 +55,12 @@ function needRoot(found: Found, command: string): void {
     });
 }
 
-function systemdSteps(wanted: Wanted, { unit }: Found, path: string): InstallStep[] {
+function systemdSteps(wanted: Wanted, { unit, agentVersion }: Found, path: string): InstallStep[] {
   const name = `${wanted.name}.service`;
   const text = unitText(wanted);
   const same = unit?.text === text;
-  if (same && unit.enabled && unit.active) return [];
+  const older = agentVersion !== undefined && agentVersion !== wanted.version;
+  if (same && unit.enabled && unit.active && !older) return [];
   const steps: InstallStep[] = [];
   if (!same)
     steps.push(
@@ -67,7 +68,12 @@ function systemdSteps(wanted: Wanted, { unit }: Found, path: string): InstallSte
       { kind: 'systemctl', args: ['daemon-reload'], why: 'systemd reads it' },
     );
   steps.push({ kind: 'systemctl', args: ['enable', '--now', name], why: 'now and after every boot' });
-  if (!same && unit?.active) steps.push({ kind: 'systemctl', args: ['restart', name], why: 'the running one is of the old unit' });
+  if (unit?.active && (!same || older))
+    steps.push({
+      kind: 'systemctl',
+      args: ['restart', name],
+      why: older ? `version ${agentVersion} runs, this is ${wanted.version}` : 'the running one is of the old unit',
+    });
   steps.push({ kind: 'await-agent', form: 'systemd', why: 'it holds the host and says that it runs' });
   return steps;
 }

@@ -14,6 +14,7 @@ const wanted: Wanted = {
   socket: { path: '/var/run/docker.sock', gid: 998 },
   node: '/usr/bin/node',
   script: '/usr/lib/node_modules/composure/bin/composure.js',
+  version: '1.0.0',
   image: '',
   builds: false,
 };
