@@ -1,3 +1,5 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
@@ -79,6 +81,22 @@ export function startAutoscaler(project: ScenarioProject, options: Partial<Autos
     stop: async () => {
       abort.abort();
       await done;
+    },
+  };
+}
+
+const OWN_PROCESS = fileURLToPath(new URL('./autoscaler.fixture.ts', import.meta.url));
+
+/** Runs it in a process of its own, to be killed. */
+export function spawnAutoscaler(project: ScenarioProject): { process: ChildProcess; kill(signal: NodeJS.Signals): Promise<void> } {
+  const child = spawn(process.execPath, [OWN_PROCESS, project.state, JSON.stringify(ROOMY)], { stdio: ['ignore', 'ignore', 'inherit'] });
+  return {
+    process: child,
+    kill: async (signal) => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const gone = once(child, 'exit');
+      child.kill(signal);
+      await gone;
     },
   };
 }
