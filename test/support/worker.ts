@@ -1,3 +1,5 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Queue } from 'bullmq';
@@ -59,13 +61,16 @@ export interface Autoscaled {
   stop(): Promise<void>;
 }
 
+/** An agent with a state folder of its own follows what has a folder there. */
+const makeKnown = (project: ScenarioProject): void =>
+  void mkdirSync(projectFolder(project.state, project.name), { recursive: true, mode: 0o700 });
+
 /** Runs the autoscaler within this process. */
 export function startAutoscaler(project: ScenarioProject, options: Partial<AutoscalerOptions> = {}): Autoscaled {
   const abort = new AbortController();
   const said: string[] = [];
   const began = performance.now();
-  // An agent with a state folder of its own follows what has a folder there.
-  mkdirSync(projectFolder(project.state, project.name), { recursive: true, mode: 0o700 });
+  makeKnown(project);
   const done = runAutoscaler({
     stateFolder: project.state,
     docker: openDocker(),
@@ -83,6 +88,23 @@ export function startAutoscaler(project: ScenarioProject, options: Partial<Autos
     stop: async () => {
       abort.abort();
       await done;
+    },
+  };
+}
+
+const OWN_PROCESS = fileURLToPath(new URL('./autoscaler.fixture.ts', import.meta.url));
+
+/** Runs it in a process of its own, to be killed. */
+export function spawnAutoscaler(project: ScenarioProject): { process: ChildProcess; kill(signal: NodeJS.Signals): Promise<void> } {
+  makeKnown(project);
+  const child = spawn(process.execPath, [OWN_PROCESS, project.state, JSON.stringify(ROOMY)], { stdio: ['ignore', 'ignore', 'inherit'] });
+  return {
+    process: child,
+    kill: async (signal) => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const gone = once(child, 'exit');
+      child.kill(signal);
+      await gone;
     },
   };
 }
