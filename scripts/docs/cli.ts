@@ -31,7 +31,20 @@ const MORE: Record<string, string> = {
   'agent install': '5 no image; 6 it is installed in the other form, or runs by hand',
   'agent uninstall': '9 not confirmed',
 };
-const READ_ONLY = new Set(['plan', 'status', 'releases', 'logs', 'edge status', 'agent status', 'agent logs', 'help']);
+const READ_ONLY = new Set([
+  'plan',
+  'status',
+  'releases',
+  'logs',
+  'autoscale status',
+  'autoscale explain',
+  'autoscale export',
+  'autoscale replay',
+  'edge status',
+  'agent status',
+  'agent logs',
+  'help',
+]);
 
 /** docs/reference/cli.md: every command with its arguments, flags, examples and exit codes. */
 export function cliPage(program: CommandLike): string {

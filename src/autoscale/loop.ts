@@ -15,6 +15,7 @@ import type { OpenTrigger, Reading, TriggerContext, TriggerType } from '../trigg
 import { apply, finishDraining, type Hands } from './apply.ts';
 import { type HostFacts, hostBudget, neverFits } from './budget.ts';
 import { type Crew, noteReady, tierIdOf, type Untimed } from './crew.ts';
+import { explainTier } from './explain.ts';
 import { CONTAINER_EVENTS, currentMarks, type Fleet, openFleet } from './fleet.ts';
 import { watchFolders } from './folders.ts';
 import { observeHost, type WatchedContainers } from './host.ts';
@@ -114,7 +115,7 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
   let wakeTimer: NodeJS.Timeout | undefined;
   const recording: Recording | undefined = dryRun
     ? undefined
-    : openRecording(stateFolder, snapshot, (error) =>
+    : openRecording(stateFolder, (error) =>
         report({ kind: 'warning', text: `events are no longer recorded for replay: ${error.message}` }),
       );
 
@@ -125,9 +126,10 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
     deciding = true;
     try {
       for (let next = queue.shift(); next; next = queue.shift()) {
-        recording?.append(next);
+        const record = recording?.begin(next, state);
         const outcome = decide(state, next);
         state = outcome.state;
+        record?.(outcome);
         for (const action of outcome.actions) act(action);
         for (const decision of outcome.decisions) noteDecision(decision);
       }
@@ -176,21 +178,6 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
     if (post.decisions.length > DECISIONS_KEPT) post.decisions.shift();
   }
 
-  /** Everything as events: what a replay can begin with. */
-  function snapshot(): AutoscaleEvent[] {
-    const atMs = now();
-    return [
-      ...(budget ? [{ atMs, kind: 'host' as const, budget }] : []),
-      ...[...held].map(([project, by]) => ({ atMs, kind: 'held' as const, project, by })),
-      ...[...posts.values()].flatMap(({ crew, told }): AutoscaleEvent[] => [
-        { atMs, kind: 'tier', tier: crew.tier },
-        ...(told.pause ? [{ atMs, kind: 'paused' as const, tier: crew.tier.id, pause: JSON.parse(told.pause) as Tier['pause'] }] : []),
-        ...(told.manual === undefined ? [] : [{ atMs, kind: 'manual' as const, tier: crew.tier.id, replicas: told.manual }]),
-        { atMs, kind: 'workers', tier: crew.tier.id, workers: [...crew.workers.values()] },
-      ]),
-    ];
-  }
-
   // --- status -----------------------------------------------------------------------------------------------------------------------
 
   let statusTimer: NodeJS.Timeout | undefined;
@@ -218,8 +205,10 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
           workers: state.tiers[crew.tier.id]?.workers ?? [...crew.workers.values()],
           ...(heldBy === undefined ? {} : { heldBy }),
           ...(told.manual === undefined ? {} : { manualReplicas: told.manual }),
+          ...(told.pause ? { pause: JSON.parse(told.pause) as Tier['pause'] } : {}),
           triggers: [...triggers.values()],
           decisions,
+          explanation: explainTier(state, crew.tier.id, decisions) ?? '',
           recent,
         };
       }),

@@ -22,10 +22,14 @@ export interface TierStatus {
   /** Who holds the project now. */
   heldBy?: string;
   manualReplicas?: number;
+  /** What counts of the file's and people's pauses; undefined: not known yet. */
+  pause?: Tier['pause'];
   /** Of each trigger: what it said last, or why it says nothing. */
   triggers: { name: string; type: string; atMs?: number; summary: string; failing: boolean }[];
   /** Newest last; only those that differ from the one before. */
   decisions: Decision[];
+  /** Why there are as many as there are, in one screen of text. */
+  explanation: string;
   /** What was done or tried, newest last. */
   recent: { atMs: number; text: string }[];
 }

@@ -24,6 +24,17 @@ function port(text: string): number {
   return value;
 }
 
+function replicaCount(text: string): number {
+  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('a count is a whole number, at least 0.');
+  return Number(text);
+}
+
+function hourCount(text: string): number {
+  const hours = Number(text);
+  if (!(hours > 0 && hours <= 24)) throw new InvalidArgumentError('the last 24 hours are kept: a number up to 24.');
+  return hours;
+}
+
 /** A command that works on the project of the current folder. */
 function onProject(command: Command): Command {
   return command
@@ -149,6 +160,51 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }, wr
     });
 
   const autoscale = program.command('autoscale').description('services that follow their queues, see x-autoscale');
+  autoscale
+    .command('status')
+    .description('the scaled services of this host: workers, what is wanted, what the triggers say, the room that there is')
+    .option('-p, --project-name <name>', 'only services of this project')
+    .option('--json', 'print JSON')
+    .addHelpText('after', example('autoscale status', 'autoscale status -p shop --json'))
+    .action(async (flags) => (await import('./commands/autoscale/status.ts')).autoscaleStatusCommand(io, flags));
+  onProject(autoscale.command('explain'))
+    .description('why a service has as many workers as it has: inputs, formula, limits, the last decisions')
+    .argument('<service>', 'a scaled service')
+    .addHelpText('after', example('autoscale explain worker-heavy', 'autoscale explain worker-light --json'))
+    .action(async (service: string, flags) =>
+      (await import('./commands/autoscale/explain.ts')).autoscaleExplainCommand(io, service, flags),
+    );
+  onProject(autoscale.command('pause'))
+    .description('keep the count of services as it is, or at a number, until resume')
+    .argument('[service...]', 'services; default all that are scaled')
+    .option('--replicas <count>', 'hold this count', replicaCount)
+    .option('--scale-in', 'only do not go down')
+    .option('--scale-out', 'only do not go up')
+    .option('--dry-run', 'say what would be asked of the autoscaler and write nothing down')
+    .addHelpText(
+      'after',
+      example('autoscale pause worker-heavy', 'autoscale pause worker-heavy --replicas 1', 'autoscale pause --scale-in'),
+    )
+    .action(async (services: string[], flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/autoscale/pause.ts')).autoscalePauseCommand(io, services, flags, project);
+    });
+  onProject(autoscale.command('resume'))
+    .description('scale services again that are paused')
+    .argument('[service...]', 'services; default all that are scaled')
+    .option('--dry-run', 'say what would be asked of the autoscaler and write nothing down')
+    .addHelpText('after', example('autoscale resume', 'autoscale resume worker-heavy'))
+    .action(async (services: string[], flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/autoscale/pause.ts')).autoscaleResumeCommand(io, services, flags, project);
+    });
+  autoscale
+    .command('replay')
+    .description('decide again about what the agent recorded, and say where this version decides otherwise')
+    .option('--hours <count>', 'how far to go back', hourCount, 24)
+    .option('--json', 'print JSON')
+    .addHelpText('after', example('autoscale replay', 'autoscale replay --hours 1'))
+    .action(async (flags) => (await import('./commands/autoscale/replay.ts')).autoscaleReplayCommand(io, flags));
   onProject(autoscale.command('export'))
     .description('write the scaled services as ScaledObjects of KEDA, every default explicit')
     .argument('[service...]', 'services to write; default all that are scaled')

@@ -6,7 +6,20 @@ import { main } from '../../src/cli/main.ts';
 import { allCommands, buildProgram } from '../../src/cli/program.ts';
 
 /** Commands that change nothing, each with what it does instead. Every other one must have --dry-run. */
-const READ_ONLY = new Set(['plan', 'status', 'releases', 'logs', 'autoscale export', 'edge status', 'agent status', 'agent logs', 'help']);
+const READ_ONLY = new Set([
+  'plan',
+  'status',
+  'releases',
+  'logs',
+  'autoscale status',
+  'autoscale explain',
+  'autoscale export',
+  'autoscale replay',
+  'edge status',
+  'agent status',
+  'agent logs',
+  'help',
+]);
 
 const root = join(import.meta.dirname, '../..');
 
