@@ -1,11 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import type { AutoscalerOptions } from '../../src/autoscale/loop.ts';
 import { runAutoscaler } from '../../src/autoscale/loop.ts';
 import { openDocker } from '../../src/docker/api.ts';
+import { projectFolder } from '../../src/state/folder.ts';
 import type { ScenarioProject } from './scenario.ts';
 
 const MODULES = fileURLToPath(new URL('../../node_modules', import.meta.url));
@@ -60,7 +62,8 @@ export interface Autoscaled {
 }
 
 /** Runs the autoscaler within this process. */
-export function startAutoscaler(project: ScenarioProject, options: Partial<AutoscalerOptions> = {}): Autoscaled {
+export async function startAutoscaler(project: ScenarioProject, options: Partial<AutoscalerOptions> = {}): Promise<Autoscaled> {
+  await adopt(project);
   const abort = new AbortController();
   const said: string[] = [];
   const began = performance.now();
@@ -87,8 +90,14 @@ export function startAutoscaler(project: ScenarioProject, options: Partial<Autos
 
 const OWN_PROCESS = fileURLToPath(new URL('./autoscaler.fixture.ts', import.meta.url));
 
+/** A state folder of a test's own only has to do with projects that it knows. */
+const adopt = (project: ScenarioProject) => mkdir(projectFolder(project.state, project.name), { recursive: true });
+
 /** Runs it in a process of its own, to be killed. */
-export function spawnAutoscaler(project: ScenarioProject): { process: ChildProcess; kill(signal: NodeJS.Signals): Promise<void> } {
+export async function spawnAutoscaler(
+  project: ScenarioProject,
+): Promise<{ process: ChildProcess; kill(signal: NodeJS.Signals): Promise<void> }> {
+  await adopt(project);
   const child = spawn(process.execPath, [OWN_PROCESS, project.state, JSON.stringify(ROOMY)], { stdio: ['ignore', 'ignore', 'inherit'] });
   return {
     process: child,
