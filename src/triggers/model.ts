@@ -54,6 +54,11 @@ export interface TriggerContext {
   metricType?: MetricType;
   /** Runs a command in a running container of a service of the project; undefined: of the scaled service. */
   exec(service: string | undefined, command: string[]): Promise<{ code: number; output: string }>;
+  /**
+   * The scaled service's containers that run now, for libraries whose workers do not say which queue they serve. Left out: every worker
+   * that is heard of counts as the service's.
+   */
+  workers?(): Promise<{ hostname: string; addresses: string[] }[]>;
   /** What each running container of the scaled service uses, in cores and bytes; its limits where it has them. */
   usage(): Promise<ContainerUsage[]>;
   /** ms since 1970. */
@@ -67,8 +72,11 @@ export interface ContainerUsage {
   memoryLimitBytes?: number;
 }
 
-/** `changed`: read again, which also asks to be told of the next change. `lost`: nothing is told until a read succeeds again. */
-export type TriggerNotice = { kind: 'changed' } | { kind: 'lost'; reason: string };
+/**
+ * `changed`: read again, which also asks to be told of the next change. `lost`: nothing is told until a read succeeds again;
+ * `forGood`: nor after that, because this server tells nobody. Poll it.
+ */
+export type TriggerNotice = { kind: 'changed' } | { kind: 'lost'; reason: string; forGood?: true };
 
 /** A source that is being read. Calls do not overlap. */
 export interface OpenTrigger {
