@@ -24,6 +24,8 @@ export interface Asking {
 export interface Hearing {
   /** Of channels, as PSUBSCRIBE takes it. */
   pattern: string;
+  /** From now on they are heard: at first, and after each new connection. Never called where listening is refused. */
+  began(): void;
   /** True: the reading has changed by it. */
   hear(channel: string, message: string): boolean;
 }
@@ -146,8 +148,7 @@ export function openRedis(server: RedisServer, context: Pick<TriggerContext, 're
     if (listener) await track(reader, ear, listener);
     if (!hearing) return;
     ear.on('pmessage', (_pattern, channel, message) => hearing.hear(channel, message) && changed());
-    // Without permission nothing is heard, and what it would have told stays unknown.
-    await ear.psubscribe(hearing.pattern).catch(ignoreRefusal);
+    await ear.psubscribe(hearing.pattern).then(hearing.began, ignoreRefusal);
   }
 
   async function track(reader: Redis, ear: Redis, told: (notice: TriggerNotice) => void): Promise<void> {

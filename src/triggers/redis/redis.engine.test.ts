@@ -136,6 +136,19 @@ describe('on one Redis', () => {
     await settle(3);
   });
 
+  test('tells of a job that a waiting consumer takes at once, although the list stays empty', async () => {
+    const trigger = open({ listName: 'taken' });
+    const notices: TriggerNotice[] = [];
+    const consumer = server.call('BRPOP', 'taken', 10);
+    await expect.poll(() => server.call('INFO', 'clients')).toContain('blocked_clients:1');
+    trigger.watch?.((notice) => notices.push(notice));
+    expect((await trigger.read()).value).toBe(0);
+    await server.call('LPUSH', 'taken', 'job');
+    expect(await consumer).toEqual(['taken', 'job']);
+    await expect.poll(() => notices).toEqual([{ kind: 'changed' }]);
+    expect((await trigger.read()).value).toBe(0);
+  });
+
   test('is told of at most 20 changes a second, however fast the queue changes and however soon it is read', async () => {
     const trigger = open({ listName: 'fast' });
     let notices = 0;
@@ -162,6 +175,24 @@ describe('on one Redis', () => {
     await server.call('LPUSH', 'quiet', 'a');
     expect((await trigger.read()).value).toBe(1);
     expect(notices).toEqual([{ kind: 'lost', forGood: true, reason: expect.stringContaining('does not tell of changes and is polled') }]);
+  });
+
+  test('needs no more of an access control list than the guide says', async () => {
+    const rights =
+      '~* +@read +multi +exec +ping +client|setname +client|id +client|tracking +subscribe +psubscribe &__redis__:invalidate &/0.celeryev/worker.*';
+    await server.call('ACL', 'SETUSER', 'scaler', 'reset', 'on', '>scaler-pass', ...rights.split(' '));
+    const login = { username: 'scaler', passwordFromEnv: 'PASS' };
+    for (const framework of [undefined, 'celery', 'bullmq', 'rq', 'sidekiq'] as const) {
+      if (framework === 'bullmq') await server.call('ACL', 'SETUSER', 'scaler', '+sort', '+client|list');
+      const change = { environment: { PASS: 'scaler-pass' }, ...(framework ? { framework } : {}) };
+      const trigger = open({ listName: 'allowed', ...login }, change);
+      const notices: TriggerNotice[] = [];
+      trigger.watch?.((notice) => notices.push(notice));
+      expect(await trigger.read()).toMatchObject({ value: 0, ...(framework ? { workers: [] } : {}) });
+      expect(notices).toEqual([]);
+      await expect.poll(() => server.call('PUBSUB', 'NUMPAT')).toBe(framework === 'celery' ? 1 : 0);
+      await trigger.close();
+    }
   });
 
   test('says in the server’s words which permission is missing', async () => {
