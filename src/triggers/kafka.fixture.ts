@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 
 /**
  * One broker as Kafka's protocol guide describes it, as far as reading a group's lag goes: ApiVersions, SaslHandshake, SaslAuthenticate,
@@ -11,6 +12,8 @@ export interface KafkaScript {
   credentials?: { user: string; password: string };
   /** Name and port that the broker gives out for itself. */
   advertised: { host: string; port: number };
+  /** PEM; undefined: it speaks no TLS. */
+  tls?: { cert: string; key: string };
   /** Error codes to answer with. */
   errors?: { metadata?: number; offsetFetch?: number };
 }
@@ -28,7 +31,7 @@ const VERSIONS: [api: number, min: number, max: number][] = [
 
 export async function startKafka(script: KafkaScript): Promise<{ port: number; stop(): Promise<void> }> {
   const sockets = new Set<Socket>();
-  const server: Server = createServer((socket) => {
+  const serve = (socket: Socket) => {
     sockets.add(socket);
     socket.on('error', () => {}).on('close', () => sockets.delete(socket));
     const session = { trusted: script.credentials === undefined };
@@ -43,7 +46,8 @@ export async function startKafka(script: KafkaScript): Promise<{ port: number; s
         socket.write(Buffer.concat([int32(answer.length), answer]));
       }
     });
-  });
+  };
+  const server: Server = script.tls ? createTlsServer(script.tls, serve).on('tlsClientError', () => {}) : createServer(serve);
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   return {
     port: (server.address() as { port: number }).port,

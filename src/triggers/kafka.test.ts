@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { selfSigned } from '../../test/support/certificate.ts';
 import { triggerContract } from './contract.ts';
 import { type KafkaScript, startKafka } from './kafka.fixture.ts';
 import { kafka } from './kafka.ts';
@@ -57,11 +58,11 @@ triggerContract({
   },
 });
 
-async function read(broker: KafkaScript, metadata: object = {}): Promise<unknown> {
+async function read(broker: KafkaScript, metadata: object = {}, environment: Record<string, string> = {}): Promise<unknown> {
   const running = await startKafka(broker);
   const asked: string[] = [];
   const context = {
-    environment: {},
+    environment,
     now: () => 0,
     async resolve(host: string, port: number) {
       asked.push(`${host}:${port}`);
@@ -89,6 +90,18 @@ test('asks brokers under the names that they give out, where those are reached',
     queue: { waiting: 5 },
     asked: ['kafka:9092', 'broker-1:9092'],
   });
+});
+
+test('over TLS, with the authority that the environment holds, for the names that brokers give out', async () => {
+  const { certificate, key } = await selfSigned(['kafka', 'broker-1']);
+  const broker = script({ partitions: [{ low: 0, high: 8, committed: 3 }], tls: { cert: certificate, key } });
+  const metadata = { tls: 'enable', caFromEnv: 'CA' };
+  expect(await read(broker, metadata, { CA: certificate })).toMatchObject({ value: 5, asked: ['kafka:9092', 'broker-1:9092'] });
+  expect(await read(broker, { tls: 'enable' })).toMatch(/self-signed certificate/);
+  const other = await selfSigned(['elsewhere']);
+  const wrong = script({ tls: { cert: other.certificate, key: other.key } });
+  expect(await read(wrong, metadata, { CA: other.certificate })).toMatch(/kafka.*not in the cert/i);
+  expect(await read(wrong, { tls: 'enable', unsafeSsl: 'true' })).toMatchObject({ value: 0 });
 });
 
 test('without a topic reads all that the group has committed to', async () => {
