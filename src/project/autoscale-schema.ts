@@ -119,7 +119,7 @@ const warm = z
   ])
   .optional()
   .describe(
-    'What stands ready while nothing is to do: `frozen`, `stopped` (one container, or a mapping with a count) or `none`. Left out: `none` for heavy; one frozen where drainTarget is at most 5s, the service goes to zero and every trigger’s server bears a silent client; otherwise one stopped.',
+    'What stands ready while nothing is to do: `frozen`, `stopped` (one container, or a mapping with a count) or `none`. Left out: `none` for heavy; one frozen where drainTarget is at most 5s, the service goes to zero and every trigger allows it; otherwise one stopped.',
   )
   .meta({ samples: ['stopped', { frozen: 2 }] });
 
