@@ -40,8 +40,8 @@ function withShared(value: unknown): unknown {
 }
 
 function triggersOf(key: object | undefined): unknown {
-  const { triggers } = ((key as Schema).anyOf as Schema[])[0]?.properties as Record<string, Schema>;
-  return triggers?.items;
+  const [short] = (key as Schema).anyOf as [Schema, Schema];
+  return (short.properties?.triggers as Schema | undefined)?.items;
 }
 
 function properties(keys: Record<string, z.ZodType>): Record<string, object> {
