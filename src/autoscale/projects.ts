@@ -7,7 +7,7 @@ import type { ComposeCall } from '../docker/release.ts';
 import { Failure } from '../kit/errors.ts';
 import { findProject } from '../project/find.ts';
 import type { Project } from '../project/model.ts';
-import { isHostState, projectFolder } from '../state/folder.ts';
+import { isHostsOwn, projectFolder } from '../state/folder.ts';
 import { modelPath, type ReleaseRecord, readCurrentRelease, readReleases } from '../state/releases.ts';
 import type { Identity } from './crew.ts';
 import { type ScaledService, scaledServices } from './tiers.ts';
@@ -44,10 +44,10 @@ export interface FoundProjects {
 export type ProjectCache = Map<string, { from: string; project: ScaledProject | undefined }>;
 
 /**
- * The projects that have scaled services and are up, that is, have a container or a network. A project with a release is what its newest
- * release says. One that plain `docker compose up` started is what the files say that Compose's labels on its containers name, read when the
- * agent starts and whenever a container of it is made. The host's own agent looks at all of these; one with a state folder of its own only at
- * those that this folder knows, because two agents must never scale the same service.
+ * The host's projects that have scaled services and are up, that is, have a container or a network. A project with a release is what its
+ * newest release says. One that plain `docker compose up` started is what the files say that Compose's labels on its containers name, read
+ * when the agent starts and whenever a container of it is made. An agent with a state folder of its own is a trial or a test beside the host's
+ * agent: it leaves alone what has no folder there, because two may not scale one service.
  */
 export async function findProjects(docker: Docker, stateFolder: string, cache: ProjectCache): Promise<FoundProjects> {
   const [containers, networks, recorded] = await Promise.all([
@@ -57,7 +57,9 @@ export async function findProjects(docker: Docker, stateFolder: string, cache: P
   ]);
   const nameOf = ({ Labels }: { Labels: Record<string, string> }): string => Labels[COMPOSE.project] ?? '';
   const up = new Set([...containers.map(nameOf), ...networks.map(nameOf)]);
-  const names = [...up].filter((name) => isHostState(stateFolder) || recorded.includes(name)).sort();
+  const withContainers = new Set(containers.map(nameOf));
+  const isHosts = isHostsOwn(stateFolder);
+  const names = [...up].filter((name) => recorded.includes(name) || (isHosts && withContainers.has(name))).sort();
   const found: FoundProjects = { projects: [], problems: [] };
   for (const name of names) {
     const own = containers.filter((container) => nameOf(container) === name);

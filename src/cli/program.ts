@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { parseDurationMs } from '../kit/duration.ts';
-import { Failure } from '../kit/errors.ts';
+import { packageVersion } from '../kit/version.ts';
 import type { Project } from '../project/model.ts';
 import type { Outcome, ProjectFlags } from './flags.ts';
 import type { Io } from './io.ts';
@@ -196,12 +195,37 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }, wr
     .addHelpText('after', example('edge certificates', 'edge certificates --dry-run'))
     .action(async (flags) => (await import('./commands/edge.ts')).edgeCertificatesCommand(io, flags));
 
-  program
+  const agent = program
     .command('agent')
-    .description('follow containers that are recreated by hand and keep certificates valid; runs until it is stopped')
-    .option('--json', 'print events as JSON lines')
-    .addHelpText('after', example('agent'))
+    .description('the one long-running process of this host: it scales services, follows containers and keeps certificates valid');
+  const agentCommand = (name: string, text: string, isDefault = false): Command =>
+    agent.command(name, { isDefault }).description(text).option('--json', 'print JSON');
+  agentCommand('run', 'be the agent, in this terminal, until it is stopped; the same as agent alone', true)
+    .option('--dry-run', 'decide about scaled services and say what would be done, beside a running agent too; touch nothing')
+    .addHelpText('after', example('agent run', 'agent', 'agent run --dry-run'))
     .action(async (flags) => (await import('./commands/agent.ts')).agentCommand(io, flags));
+  agentCommand('install', 'run the agent from now on and after every boot: under systemd, or as a container')
+    .option('--container', 'as a container instead of a systemd unit')
+    .option('--image <image>', 'image of the container; default one that is built from this package')
+    .option('--dry-run', 'print the unit or container and the steps, and touch nothing')
+    .addHelpText('after', example('agent install', 'agent install --dry-run', 'agent install --container'))
+    .action(async (flags) => (await import('./commands/agent/install.ts')).agentInstallCommand(io, flags));
+  confirmable(agentCommand('uninstall', 'remove exactly what agent install made; what the agent froze is thawed'))
+    .addHelpText('after', example('agent uninstall', 'agent uninstall --yes'))
+    .action(async (flags) => (await import('./commands/agent/install.ts')).agentUninstallCommand(io, flags));
+  agentCommand('status', 'how the agent runs, since when, what it follows, its last warnings')
+    .addHelpText('after', example('agent status', 'agent status --json'))
+    .action(async (flags) => (await import('./commands/agent/status.ts')).agentStatusCommand(io, flags));
+  agentCommand('logs', 'what the agent has said, from the journal or from Docker')
+    .option('--follow', 'go on printing')
+    .option('-n, --tail <lines>', 'lines from the end; default 200')
+    .option('--since <time>', 'only lines after this time or duration, as journalctl or docker logs have it')
+    .addHelpText('after', example('agent logs', 'agent logs --follow', 'agent logs -n 20'))
+    .action(async (flags) => (await import('./commands/agent/logs.ts')).agentLogsCommand(io, flags, outcome));
+  agentCommand('thaw', 'thaw what an agent that died left frozen; systemd does it by itself')
+    .option('--dry-run', 'say what would be thawed and touch nothing')
+    .addHelpText('after', example('agent thaw', 'agent thaw --dry-run'))
+    .action(async (flags) => (await import('./commands/agent/thaw.ts')).agentThawCommand(io, flags));
 
   program.helpCommand(false);
   program
@@ -225,11 +249,4 @@ function choice(...allowed: string[]): (value: string) => string {
     if (!allowed.includes(value)) throw new InvalidArgumentError(`choose one of ${allowed.join(', ')}.`);
     return value;
   };
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  const { version } = JSON.parse(text) as { version?: string };
-  if (!version) throw new Failure('COMMAND_FAILED', 'package.json has no version');
-  return version;
 }

@@ -109,6 +109,7 @@ export interface ImageInfo {
   Config: {
     ExposedPorts?: Record<string, object>;
     User?: string;
+    Labels?: Record<string, string> | null;
     Volumes?: Record<string, object>;
     Healthcheck?: { Test?: string[] };
   } | null;
@@ -338,6 +339,9 @@ export function openDocker(socketPath: string = engineSocket()) {
         .find((line) => line.includes('"error"'));
       if (failed) throw new EngineError(500, (JSON.parse(failed) as { error: string }).error);
     },
+
+    /** Removes a name of an image, and the image with its last one. Refused (409) while a container uses it. */
+    removeImage: (image: string) => json<unknown>('DELETE', `/images/${id(image)}`),
 
     tagImage: (image: string, repository: string, tag: string) =>
       json<void>('POST', `/images/${id(image)}/tag?repo=${id(repository)}&tag=${id(tag)}`),
