@@ -169,6 +169,9 @@ async function create(hands: Hands, crew: Crew, placeholder: string, wanted: num
         created: hands.now() / 1000,
         addresses: {},
       });
+      // From here on it has two names.
+      const acting = crew.acting.get(placeholder);
+      if (acting !== undefined) crew.acting.set(Id, acting);
       try {
         await startNow(hands, crew, Id, placeholder);
       } catch (error) {
@@ -177,6 +180,8 @@ async function create(hands: Hands, crew: Crew, placeholder: string, wanted: num
         crew.containers.delete(Id);
         crew.workers.delete(Id);
         throw error;
+      } finally {
+        crew.acting.delete(Id);
       }
       return;
     } catch (error) {

@@ -21,7 +21,7 @@ const type = (given: Partial<TriggerType> & { type: string }): TriggerType => ({
 export const queueTypes: readonly TriggerType[] = [
   type({ type: 'queue' }),
   type({ type: 'shy-queue', freezable: false }),
-  type({ type: 'cpu', metricTypes: ['Utilization', 'AverageValue'], activates: false, freezable: true }),
+  type({ type: 'cpu', metricTypes: ['Utilization', 'AverageValue'], activates: false, freezable: false }),
 ];
 
 /** A service with x-autoscale as the project room reads it. */

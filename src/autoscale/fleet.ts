@@ -1,4 +1,4 @@
-import type { ContainerInfo, ContainerSummary, Docker, DockerEvent } from '../docker/api.ts';
+import type { ContainerInfo, Docker, DockerEvent } from '../docker/api.ts';
 import { COMPOSE } from '../docker/labels.ts';
 import type { Report } from '../kit/events.ts';
 import { readWorkerMarks, unmarkWorker, type WorkerMark } from '../state/workers.ts';
@@ -31,17 +31,18 @@ export interface Fleet {
   /** Services of which Compose is making a container that is nobody's worker. */
   preparing: Set<string>;
   /** Brings a crew in line with what the engine lists, and tells what differs. */
-  relist(crew: Crew, listed?: ContainerSummary[]): Promise<void>;
+  relist(crew: Crew): Promise<void>;
   onEvent(event: DockerEvent): void;
   exited(id: string): Promise<void>;
 }
 
 /** Events that belong to one change come within this. */
 const LOOK_MS = 5;
-const BY_HAND_MS = 500;
+/** What one command removes comes within this, one after the other. */
+const BY_HAND_MS = 2000;
 
 /** Events of the engine that change what is known of containers. */
-export const CONTAINER_EVENTS = ['create', 'start', 'die', 'destroy', 'pause', 'unpause', 'health_status', 'rename'];
+export const CONTAINER_EVENTS = ['create', 'start', 'kill', 'die', 'destroy', 'pause', 'unpause', 'health_status', 'rename'];
 
 /**
  * Follows the containers of all crews by the engine's events. What this process does itself it knows from the engine's answers; of everything
@@ -57,6 +58,8 @@ export function openFleet(options: {
   now(): number;
   /** A container of a tier that is not known, or of no tier at all, came or went. */
   onStranger(project: string | undefined): void;
+  /** Somebody else ends or removes containers of the project. */
+  onForeign(project: string): void;
   /** The crew's present configuration or image is another one than before, or it has its first container. */
   onIdentity(crew: Crew): void;
   onReady(crew: Crew): void;
@@ -111,14 +114,17 @@ export function openFleet(options: {
     tell({ kind: 'worker', tier: crew.tier.id, worker: { ...worker } });
   }
 
-  async function relist(crew: Crew, listed?: ContainerSummary[]): Promise<void> {
+  async function relist(crew: Crew): Promise<void> {
     const known = new Set(crew.containers.keys());
+    const before = new Map(crew.workers);
     const { project, service } = crew.tier;
-    const found = listed ?? (await docker.listContainers([`${COMPOSE.project}=${project}`, `${COMPOSE.service}=${service}`]));
+    const found = await docker.listContainers([`${COMPOSE.project}=${project}`, `${COMPOSE.service}=${service}`]);
     const own = found.filter(({ Labels }) => tierIdOf(Labels) === crew.tier.id).map(memberOf);
     const members = own.filter((member) => known.has(member.id) || !(making.has(member.name) || preparing.has(crew.tier.id)));
     const present = new Set(own.map(({ id }) => id));
-    for (const member of members) crew.containers.set(member.id, member);
+    /** Something has been told of it since the list was asked for. */
+    const isNewer = (id: string): boolean => crew.acting.has(id) || crew.workers.get(id) !== before.get(id);
+    for (const member of members) if (!isNewer(member.id)) crew.containers.set(member.id, member);
     for (const id of known) {
       if (present.has(id)) continue;
       resolveExit(id);
@@ -127,7 +133,8 @@ export function openFleet(options: {
     settle(crew);
     for (const member of members) {
       if (isDown(member)) resolveExit(member.id);
-      update(crew, member);
+      if (isNewer(member.id)) lookSoon(crew, member.id);
+      else update(crew, member);
     }
   }
 
@@ -145,8 +152,13 @@ export function openFleet(options: {
   }
 
   async function look(crew: Crew, id: string): Promise<void> {
+    const before = crew.workers.get(id);
     const info = await docker.findContainer(id);
     if (crews.get(crew.tier.id) !== crew) return;
+    if (crew.workers.get(id) !== before) {
+      lookSoon(crew, id);
+      return;
+    }
     if (!info) {
       if (!crew.acting.has(id)) gone({ tell }, crew, id, 'somebody else has removed it');
       return;
@@ -195,29 +207,32 @@ export function openFleet(options: {
   function noteByHand(crew: Crew): void {
     const id = crew.tier.id;
     const before = byHand.get(id);
-    if (before) {
-      before.removed++;
-      return;
-    }
+    clearTimeout(before?.timer);
+    const removed = (before?.removed ?? 0) + 1;
     const timer = setTimeout(() => {
-      const removed = byHand.get(id)?.removed ?? 0;
       byHand.delete(id);
       report({
         kind: 'warning',
         text: `${id}: another command removed ${removed === 1 ? 'a container' : `${removed} containers`} without asking whether ${removed === 1 ? 'it was' : 'they were'} busy (docker compose up resets the count); composure deploy keeps it`,
       });
-    }, BY_HAND_MS);
-    byHand.set(id, { removed: 1, timer });
+    }, BY_HAND_MS).unref();
+    byHand.set(id, { removed, timer });
   }
+
+  const isOurs = (crew: Crew | undefined, id: string): boolean =>
+    crew !== undefined && (crew.acting.has(id) || preparing.has(crew.tier.id) || !crew.containers.has(id));
 
   function onEvent({ Action, Actor }: DockerEvent): void {
     const { ID: id, Attributes: labels } = Actor;
     const tier = tierIdOf(labels);
     const crew = tier === undefined ? undefined : crews.get(tier);
+    const project = labels[COMPOSE.project];
+    if ((Action === 'kill' || Action === 'destroy') && project !== undefined && !isOurs(crew, id)) options.onForeign(project);
     if (!crew) {
-      options.onStranger(labels[COMPOSE.project]);
+      options.onStranger(project);
       return;
     }
+    if (Action === 'kill') return;
     if (Action === 'die') onDie(crew, id);
     else if (Action === 'destroy') onDestroy(crew, id);
     else if (Action === 'create') {

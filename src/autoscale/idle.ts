@@ -16,6 +16,7 @@ export const HEARTBEAT_MS: Record<Framework, number> = { celery: 2500, sidekiq: 
 /** Facts §9.4 of the rule: less than this share of a core, for this long. */
 const QUIET_CORES = 0.01;
 const QUIET_MS = 30_000;
+const LOOK_MS = 1000;
 const PROBE_MS = 3000;
 
 /** Does the source mean this container? */
@@ -92,14 +93,24 @@ async function readFileOf(docker: Docker, container: string, path: string): Prom
   return archive.toString('utf8', 512, 512 + Math.min(size, 64));
 }
 
-/** By what the kernel counts: nearly no CPU time for a while. */
-export async function watchCpu(docker: Docker, worker: Pick<Worker, 'id'>, forMs = QUIET_MS): Promise<Evidence> {
+/** By what the kernel counts: nearly no CPU time for a while. Ends early once `look` finds something better to go by. */
+export async function watchCpu(
+  docker: Docker,
+  worker: Pick<Worker, 'id'>,
+  look: () => Promise<Evidence | undefined>,
+  forMs = QUIET_MS,
+): Promise<Evidence> {
   const sample = async () => {
     const { read, cpu_stats } = await docker.containerStats(worker.id);
     return { atMs: Date.parse(read), cpuNs: cpu_stats.cpu_usage.total_usage };
   };
   const before = await sample();
-  await sleep(forMs);
+  const until = performance.now() + forMs;
+  for (let left = forMs; left > 0; left = until - performance.now()) {
+    await sleep(Math.min(left, LOOK_MS));
+    const better = await look();
+    if (better) return better;
+  }
   const after = await sample();
   const cores = (after.cpuNs - before.cpuNs) / 1e6 / Math.max(1, after.atMs - before.atMs);
   const measured = `${(cores * 100).toFixed(1)} % of a core over ${Math.round(forMs / 1000)} s`;
@@ -124,8 +135,12 @@ export async function proveIdle(
   // A probe that does not answer may hide a job that no source knows of.
   if (tier.busy) return probed ?? told;
   if (told.idle === true) return told;
-  if (!isTierEmpty(await read())) return { idle: undefined, why: `${told.why}, and its tier has work` };
-  const quiet = await watchCpu(docker, worker, options.quietMs);
-  if (quiet.idle !== true) return quiet;
-  return isTierEmpty(await read()) ? quiet : { idle: undefined, why: `${told.why}, and its tier has work` };
+  // A worker that has just started is named by its source a moment later.
+  const look = async (): Promise<Evidence | undefined> => {
+    const readings = await read();
+    const now = evidenceOfReadings(readings, worker);
+    if (now.idle !== undefined) return now;
+    return isTierEmpty(readings) ? undefined : { idle: undefined, why: `${now.why}, and its tier has work` };
+  };
+  return (await look()) ?? watchCpu(docker, worker, look, options.quietMs);
 }

@@ -18,7 +18,7 @@ test('from nothing: a job brings a container that Compose takes for its own, and
   await withProject('scale cold', { files: workerProject() }, async (project) => {
     expect((await project.compose(['up', '-d', 'redis'])).code).toBe(0);
     const jobs = await openJobs(project);
-    const autoscaler = startAutoscaler(project);
+    const autoscaler = await startAutoscaler(project);
     try {
       await jobs.add('first', 1500);
       await eventually(async () => expect(await jobs.began()).toHaveLength(1), { timeoutMs: 20_000 });
@@ -48,7 +48,7 @@ test('a frozen worker runs a job within milliseconds of its arrival, and is froz
   await withProject('scale frozen', { files: workerProject({ tier: { warm: 'frozen' } }) }, async (project) => {
     expect((await project.compose(['up', '-d'])).code).toBe(0);
     const jobs = await openJobs(project);
-    const autoscaler = startAutoscaler(project);
+    const autoscaler = await startAutoscaler(project);
     const frozen = () => eventually(async () => expect(await states(project)).toEqual(['paused']), { timeoutMs: 30_000 });
     try {
       await frozen();
@@ -82,7 +82,7 @@ test('a busy worker is never asked to end, and the idle one beside it is', { tim
   await withProject('scale busy', { files: workerProject() }, async (project) => {
     expect((await project.compose(['up', '-d', 'redis'])).code).toBe(0);
     const jobs = await openJobs(project);
-    const autoscaler = startAutoscaler(project);
+    const autoscaler = await startAutoscaler(project);
     try {
       await Promise.all([jobs.add('long', 12_000), jobs.add('short', 200), jobs.add('short too', 200)]);
       await eventually(async () => expect(await jobs.began()).toHaveLength(3), { timeoutMs: 20_000 });
@@ -110,14 +110,14 @@ test('a worker that ignores its signal is waited for as draining, by the next au
     expect((await project.compose(['up', '-d'])).code).toBe(0);
     const jobs = await openJobs(project);
     const phases = async () => (await readStatus(project.state))?.status.tiers.flatMap(({ workers }) => workers.map(({ phase }) => phase));
-    const first = spawnAutoscaler(project);
+    const first = await spawnAutoscaler(project);
     try {
       await eventually(async () => expect(await jobs.signals()).toHaveLength(1), { timeoutMs: 20_000 });
       await eventually(async () => expect(await phases()).toEqual(['draining']), { timeoutMs: 5000 });
     } finally {
       await first.kill('SIGKILL');
     }
-    const second = startAutoscaler(project);
+    const second = await startAutoscaler(project);
     try {
       await eventually(async () => expect((await readStatus(project.state))?.status.agent.pid).toBe(process.pid), { timeoutMs: 5000 });
       await eventually(async () => expect(await phases()).toEqual(['draining']), { timeoutMs: 5000 });
@@ -138,7 +138,7 @@ test('an autoscaler that is killed leaves a frozen worker; the next one thaws it
   await withProject('scale killed', { files: workerProject({ tier: { warm: 'frozen' } }) }, async (project) => {
     expect((await project.compose(['up', '-d'])).code).toBe(0);
     const jobs = await openJobs(project);
-    const first = spawnAutoscaler(project);
+    const first = await spawnAutoscaler(project);
     try {
       await eventually(async () => expect(await states(project)).toEqual(['paused']), { timeoutMs: 20_000 });
     } finally {
@@ -147,7 +147,7 @@ test('an autoscaler that is killed leaves a frozen worker; the next one thaws it
     await jobs.add('while nobody was there');
     await sleep(500);
     expect(await jobs.began()).toEqual([]);
-    const second = startAutoscaler(project);
+    const second = await startAutoscaler(project);
     try {
       await eventually(async () => expect(await jobs.ended()).toHaveLength(1), { timeoutMs: 5000 });
       await eventually(async () => expect(await states(project)).toEqual(['paused']), { timeoutMs: 20_000 });
@@ -169,7 +169,7 @@ test('an autoscaler that is killed leaves a frozen worker; the next one thaws it
 test('Redis comes back under another address, and jobs bring workers as before', { timeout: 90_000 }, async () => {
   await withProject('scale redis', { files: workerProject() }, async (project) => {
     expect((await project.compose(['up', '-d', 'redis'])).code).toBe(0);
-    const autoscaler = startAutoscaler(project);
+    const autoscaler = await startAutoscaler(project);
     try {
       const before = await openJobs(project);
       await before.add('before');
@@ -206,7 +206,7 @@ test('docker compose up by hand resets the count: it is said, and made up for', 
   await withProject('scale by hand', { files: workerProject() }, async (project) => {
     expect((await project.compose(['up', '-d', 'redis'])).code).toBe(0);
     const jobs = await openJobs(project);
-    const autoscaler = startAutoscaler(project);
+    const autoscaler = await startAutoscaler(project);
     try {
       await Promise.all(Array.from({ length: 9 }, (_, index) => jobs.add(`job ${index}`, 6000)));
       await eventually(async () => expect(await states(project)).toEqual(['running', 'running', 'running']), { timeoutMs: 15_000 });
@@ -239,7 +239,7 @@ test('what runs never has more than the host has room for, as the engine tells i
       }
     })().catch(() => {});
     // Half a core is the host's own; two workers of half a core each have room in what is left.
-    const autoscaler = startAutoscaler(project, { host: { ...ROOMY, cores: 1.5 } });
+    const autoscaler = await startAutoscaler(project, { host: { ...ROOMY, cores: 1.5 } });
     try {
       await Promise.all(Array.from({ length: 8 }, (_, index) => jobs.add(`job ${index}`, 500)));
       await eventually(async () => expect(await jobs.ended()).toHaveLength(8), { timeoutMs: 30_000 });
@@ -259,7 +259,7 @@ test('a worker that is kept stopped stays so whatever its restart policy, and th
   await withProject('scale warm', { files }, async (project) => {
     expect((await project.compose(['up', '-d'])).code).toBe(0);
     const jobs = await openJobs(project);
-    const autoscaler = startAutoscaler(project);
+    const autoscaler = await startAutoscaler(project);
     try {
       await eventually(async () => expect(await states(project)).toEqual(['exited']), { timeoutMs: 20_000 });
       const [kept] = await project.containers('worker');

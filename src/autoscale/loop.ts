@@ -51,6 +51,9 @@ const SAFETY_MS = 30_000;
 /** Memory pressure tells nobody by itself. */
 const HOST_MS = 5000;
 const HELD_MS = 1000;
+/** How long after the last container that somebody else ended or removed nothing is started. */
+const FOREIGN_MS = 3000;
+const BY_HAND = 'another command, which ends or removes its containers';
 const RECONNECT_MS = 500;
 /** Files and containers of one change come within this. */
 const SETTLE_MS = 100;
@@ -100,6 +103,7 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
   const cache: ProjectCache = new Map();
   const watched: WatchedContainers = new Map();
   const held = new Map<string, string>();
+  const foreign = new Map<string, NodeJS.Timeout>();
   let warnings: string[] = [];
   let problems: string[] = [];
   let hostWarnings: string[] = [];
@@ -233,6 +237,7 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
     report,
     now,
     onStranger: () => lookAroundSoon(),
+    onForeign: (project) => noteForeign(project),
     onIdentity: (crew) => void refreshTemplate(crew),
     onReady: (crew) => void bootMeasured(crew),
   });
@@ -449,7 +454,7 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
     }
     const said = tellTier(post);
     await followWishes(post);
-    await fleet.relist(post.crew, isNew ? undefined : listed);
+    await fleet.relist(post.crew);
     if (isNew) goOnDraining(post);
     openSources(post);
     return said.map((text) => `${project.name}: ${text}`);
@@ -608,10 +613,31 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
     onProblem: (error) => report({ kind: 'warning', text: `the state folder cannot be followed: ${error.message}` }),
   });
 
+  /**
+   * Somebody stops or removes containers without a lock: docker compose down, most likely. What is started beside it would keep its networks
+   * from being removed, so nothing is until it is over.
+   */
+  function noteForeign(project: string): void {
+    if (held.has(project) && !foreign.has(project)) return;
+    if (![...posts.values()].some(({ crew }) => crew.tier.project === project)) return;
+    clearTimeout(foreign.get(project));
+    foreign.set(
+      project,
+      setTimeout(() => {
+        foreign.delete(project);
+        void followProject(project);
+      }, FOREIGN_MS).unref(),
+    );
+    if (held.has(project)) return;
+    held.set(project, BY_HAND);
+    tell({ kind: 'held', project, by: BY_HAND });
+  }
+
   async function holderOf(project: string): Promise<string | undefined> {
     const holder = await readLock(lockPath(stateFolder, project));
     if (holder) return `${holder.purpose} (pid ${holder.pid})`;
-    return (await readUnfinished(stateFolder, project)) ? 'a release that was broken off: composure recover ends it' : undefined;
+    if (await readUnfinished(stateFolder, project)) return 'a release that was broken off: composure recover ends it';
+    return foreign.has(project) ? BY_HAND : undefined;
   }
 
   async function noteHeld(project: string): Promise<boolean> {
@@ -745,7 +771,7 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
 
   async function close(): Promise<void> {
     closed = true;
-    for (const timer of [wakeTimer, statusTimer, lookTimer]) clearTimeout(timer);
+    for (const timer of [wakeTimer, statusTimer, lookTimer, ...foreign.values()]) clearTimeout(timer);
     folders.stop();
     await looking;
     const all = [...posts.values()];

@@ -111,6 +111,12 @@ describe('defaults that depend on something', () => {
     ['not where somebody always runs beside it', spec({ min: 1, tier: { class: 'light' } }), '1 stopped'],
     ['but where nobody does while nothing is to do', spec({ min: 1, idle: 0, tier: { class: 'light' } }), '1 frozen'],
     ['not where the server drops a silent client', { triggers: ['queue', 'shy-queue'], spec: { tier: { class: 'light' } } }, '1 stopped'],
+    [
+      'a trigger without a connection says nothing against it',
+      { triggers: ['queue', 'cpu'], spec: { tier: { class: 'light' } } },
+      '1 frozen',
+    ],
+    ['nor for it', { triggers: ['cpu'], spec: { min: 1, idle: 0, tier: { class: 'light' } } }, '1 stopped'],
     ['medium is stopped', spec({ tier: { class: 'medium' } }), '1 stopped'],
     ['heavy keeps nothing', spec({ tier: { class: 'heavy', drainTargetMs: 1000 } }), '0 none'],
   ];

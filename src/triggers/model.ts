@@ -50,6 +50,8 @@ export interface TriggerContext {
   environment: Readonly<Record<string, string>>;
   /** `tier.framework` of the scaled service. */
   framework?: Framework;
+  /** The trigger's own; undefined: the first of its type's metricTypes. */
+  metricType?: MetricType;
   /** Runs a command in a running container of a service of the project; undefined: of the scaled service. */
   exec(service: string | undefined, command: string[]): Promise<{ code: number; output: string }>;
   /**

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
@@ -61,16 +61,12 @@ export interface Autoscaled {
   stop(): Promise<void>;
 }
 
-/** An agent with a state folder of its own follows what has a folder there. */
-const makeKnown = (project: ScenarioProject): void =>
-  void mkdirSync(projectFolder(project.state, project.name), { recursive: true, mode: 0o700 });
-
 /** Runs the autoscaler within this process. */
-export function startAutoscaler(project: ScenarioProject, options: Partial<AutoscalerOptions> = {}): Autoscaled {
+export async function startAutoscaler(project: ScenarioProject, options: Partial<AutoscalerOptions> = {}): Promise<Autoscaled> {
+  await adopt(project);
   const abort = new AbortController();
   const said: string[] = [];
   const began = performance.now();
-  makeKnown(project);
   const done = runAutoscaler({
     stateFolder: project.state,
     docker: openDocker(),
@@ -94,9 +90,14 @@ export function startAutoscaler(project: ScenarioProject, options: Partial<Autos
 
 const OWN_PROCESS = fileURLToPath(new URL('./autoscaler.fixture.ts', import.meta.url));
 
+/** A state folder of a test's own only has to do with projects that it knows. */
+const adopt = (project: ScenarioProject) => mkdir(projectFolder(project.state, project.name), { recursive: true });
+
 /** Runs it in a process of its own, to be killed. */
-export function spawnAutoscaler(project: ScenarioProject): { process: ChildProcess; kill(signal: NodeJS.Signals): Promise<void> } {
-  makeKnown(project);
+export async function spawnAutoscaler(
+  project: ScenarioProject,
+): Promise<{ process: ChildProcess; kill(signal: NodeJS.Signals): Promise<void> }> {
+  await adopt(project);
   const child = spawn(process.execPath, [OWN_PROCESS, project.state, JSON.stringify(ROOMY)], { stdio: ['ignore', 'ignore', 'inherit'] });
   return {
     process: child,
