@@ -212,6 +212,18 @@ describe('our keys', () => {
     });
   });
 
+  test('a route to a service that may go to zero is warned of', async () => {
+    const worker = (fields: string) =>
+      `{image: x, mem_limit: 64m, x-edge: {host: HOST, port: 80}, x-autoscale: {triggers: [{type: TYPE}]${fields}}}`;
+    const queue = (fields: string) => worker(fields).replace('type: TYPE', 'type: redis, metadata: {address: "redis:6379", listName: a}');
+    const cpu = worker('').replace('type: TYPE', 'type: cpu, metadata: {value: "60"}');
+    const services = { a: queue(''), b: queue(', minReplicaCount: 1'), c: queue(', minReplicaCount: 1, idleReplicaCount: 0'), d: cpu };
+    const lines = Object.entries(services).map(([name, text]) => `  ${name}: ${text.replace('HOST', `${name}.localhost`)}\n`);
+    const folder = await folderWith('routed-to-zero', { 'compose.yaml': `services:\n${lines.join('')}` });
+    const reason = 'has a route and may go to zero, where a request finds nobody; set x-autoscale.minReplicaCount: 1';
+    expect((await load(folder)).warnings).toEqual([`compose.yaml:2:33: service a ${reason}`, `compose.yaml:4:33: service c ${reason}`]);
+  });
+
   test('a scaled service that cannot run twice is refused where the file says so', async () => {
     const folder = await folderWith('twice', {
       'compose.yaml': [
