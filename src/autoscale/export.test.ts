@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { readKey } from '../../test/support/autoscale.ts';
+import { keyJsonSchema } from '../project/schema.ts';
 import { TRIGGERS } from '../triggers/list.ts';
 import { FRAMEWORKS } from '../triggers/model.ts';
 import { printScaledObjects, scaledObject } from './export.ts';
@@ -67,6 +68,92 @@ describe('ScaledObjects as people have them', () => {
     for (const [index, trigger] of triggers.entries()) expect(back.object.spec.triggers[index]).toMatchObject(trigger);
     expect(tierFrom(back.value).tier).toEqual(tier);
   });
+});
+
+describe('a target that is not written', () => {
+  const without = pasted.flatMap(([name, object]) =>
+    object.spec.triggers.flatMap((trigger, index) =>
+      Object.keys(trigger.metadata).flatMap((key) => {
+        const { [key]: _, ...metadata } = trigger.metadata;
+        const triggers = object.spec.triggers.with(index, { ...trigger, metadata });
+        const value = { ...object, spec: { ...object.spec, triggers }, tier: { concurrency: 3 } };
+        const { service } = readKey(value);
+        if (!service) return [];
+        const { tier } = tierOf('shop', service, { budget });
+        return tier.triggers[index]?.target === undefined ? [[`${name}: ${key}`, value, index] as const] : [];
+      }),
+    ),
+  );
+
+  test('is possible for every trigger that counts jobs', () => {
+    const types = new Set(without.map(([, { spec }, index]) => spec.triggers[index]?.type));
+    expect([...types].sort()).toMatchInlineSnapshot(`
+      [
+        "nats-jetstream",
+        "rabbitmq",
+        "redis",
+        "redis-streams",
+      ]
+    `);
+  });
+
+  test.each(without)('%s is one job for each that a worker runs', (_name, value, index) => {
+    const { printed } = tierFrom(value);
+    expect(printed).toContain('is not written in the compose file');
+    expect(tierFrom(pasteBack(printed).value).tier.triggers[index]?.target).toBe(3);
+  });
+
+  test('of a stream is counted as KEDA counts the stream', () => {
+    const metadata = { address: 'redis:6379', stream: 'clicks' };
+    const grouped = { ...metadata, consumerGroup: 'counters' };
+    const written = (value: object) =>
+      pasteBack(tierFrom({ triggers: [{ type: 'redis-streams', metadata: value }] }).printed).object.spec.triggers[0]?.metadata;
+    expect(written(metadata)).toMatchObject({ streamLength: '1' });
+    expect(written(grouped)).toMatchObject({ pendingEntriesCount: '1' });
+  });
+});
+
+test('what only we have is left out of a trigger', () => {
+  const ours = TRIGGERS.flatMap(({ type, metadata }) =>
+    Object.entries(keyJsonSchema(metadata).properties ?? {}).flatMap(([key, field]) =>
+      typeof field === 'object' && /Not KEDA’s/.test(field.description ?? '') ? [`${type}: ${key}`] : [],
+    ),
+  );
+  expect(ours).toEqual(['redis: keyPrefix', 'redis: acksLate']);
+  const { printed } = tierFrom({
+    triggers: [{ type: 'redis', metadata: { address: 'redis:6379', listName: 'mail', keyPrefix: 'shop', acksLate: true } }],
+    tier: { framework: 'celery', concurrency: 1 },
+  });
+  const { metadata } = pasteBack(printed).object.spec.triggers[0] ?? {};
+  expect(metadata).toEqual({
+    address: 'redis:6379',
+    listName: 'shopmail',
+    listLength: '1',
+    activationListLength: '0',
+    enableTLS: 'false',
+    unsafeSsl: 'false',
+  });
+});
+
+test.each([
+  ['celery', 'mail'],
+  ['bullmq', 'bull:mail:wait'],
+  ['rq', 'rq:queue:mail'],
+  ['sidekiq', 'queue:mail'],
+])('of %s KEDA is given the list of what waits: %s', (framework, list) => {
+  const { printed } = tierFrom({
+    triggers: [{ type: 'redis', metadata: { address: 'redis:6379', listName: 'mail' } }],
+    tier: { framework },
+  });
+  expect(pasteBack(printed).object.spec.triggers[0]?.metadata.listName).toBe(list);
+});
+
+test('a password in an address is never written', () => {
+  const { printed } = tierFrom({
+    triggers: [{ type: 'redis', metadata: { address: 'redis://me:not-to-be-seen@redis/0', listName: 'mail' } }],
+  });
+  expect(printed).not.toContain('not-to-be-seen');
+  expect(printed).toContain('# the password in the address is left out: name a variable that holds it in passwordFromEnv.');
 });
 
 test('a whole export reads as its owner would want to read it', () => {

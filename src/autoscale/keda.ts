@@ -17,15 +17,7 @@ interface Written {
 /** KEDA's key for what one worker is to have, and what KEDA takes where it is not written; undefined: KEDA refuses the trigger without it. */
 const TARGETS: Record<string, { key: (written: Readonly<Record<string, unknown>>) => string; kedas: string | undefined }> = {
   redis: { key: () => 'listLength', kedas: '5' },
-  'redis-streams': {
-    key: (written) =>
-      'lagCount' in written
-        ? 'lagCount'
-        : 'streamLength' in written || !('consumerGroup' in written)
-          ? 'streamLength'
-          : 'pendingEntriesCount',
-    kedas: '5',
-  },
+  'redis-streams': { key: (written) => ('consumerGroup' in written ? 'pendingEntriesCount' : 'streamLength'), kedas: '5' },
   postgresql: { key: () => 'targetQueryValue', kedas: undefined },
   mysql: { key: () => 'queryValue', kedas: undefined },
   mongodb: { key: () => 'queryValue', kedas: undefined },

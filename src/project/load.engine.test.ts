@@ -174,6 +174,85 @@ describe('our keys', () => {
     `);
   });
 
+  test('x-autoscale is read through variables and files, with single dollars, and only where it stands', async () => {
+    const folder = await folderWith('scaled', {
+      'compose.yaml': [
+        'x-limits: &limits {resources: {limits: {cpus: "0.5", memory: 64M}}}',
+        'services:',
+        '  web: {image: x}',
+        '  worker:',
+        '    image: x',
+        '    command: celery worker -c 4',
+        '    deploy: *limits',
+        '    x-autoscale:',
+        '      maxReplicaCount: ${MAX:-4}',
+        '      paused: ${PAUSED:-false}',
+        '      triggers:',
+        '        - type: postgresql',
+        '          metadata: {host: db, port: 5432, userName: u, dbName: d, passwordFromEnv: PW, query: "select $$1", targetQueryValue: 5}',
+        '      tier: {framework: celery}',
+        '',
+      ].join('\n'),
+      'compose.override.yaml': 'services: {worker: {x-autoscale: {minReplicaCount: "${MIN:-1}", cooldownPeriod: 90}}}\n',
+    });
+    const project = await load(folder, { environment: { ...environment, MAX: '7' } });
+    expect(project.warnings).toEqual([]);
+    expect(project.services.web?.autoscale).toBeUndefined();
+    expect(project.services.worker).toMatchObject({
+      command: ['celery', 'worker', '-c', '4'],
+      autoscale: { min: 1, max: 7, cooldownMs: 90_000, pause: { paused: false }, tier: { framework: 'celery' } },
+    });
+    expect(project.services.worker?.autoscale?.triggers[0]).toMatchObject({ written: { metadata: { query: 'select $1', port: '5432' } } });
+    expect(project.places?.worker?.['x-autoscale']).toBe('compose.override.yaml:1:21');
+    const wrong = await refusedWith(load(folder, { environment: { ...environment, MIN: '9' } }));
+    expect(wrong).toMatchObject({
+      code: 'CONFIG_INVALID',
+      where: 'compose.override.yaml:1:35',
+      message: 'x-autoscale.minReplicaCount of service worker: 9 is more than maxReplicaCount, 4',
+    });
+  });
+
+  test('a route to a service that may go to zero is warned of', async () => {
+    const worker = (fields: string) =>
+      `{image: x, mem_limit: 64m, x-edge: {host: HOST, port: 80}, x-autoscale: {triggers: [{type: TYPE}]${fields}}}`;
+    const queue = (fields: string) => worker(fields).replace('type: TYPE', 'type: redis, metadata: {address: "redis:6379", listName: a}');
+    const cpu = worker('').replace('type: TYPE', 'type: cpu, metadata: {value: "60"}');
+    const services = { a: queue(''), b: queue(', minReplicaCount: 1'), c: queue(', minReplicaCount: 1, idleReplicaCount: 0'), d: cpu };
+    const lines = Object.entries(services).map(([name, text]) => `  ${name}: ${text.replace('HOST', `${name}.localhost`)}\n`);
+    const folder = await folderWith('routed-to-zero', { 'compose.yaml': `services:\n${lines.join('')}` });
+    const reason = 'has a route and may go to zero, where a request finds nobody; set x-autoscale.minReplicaCount: 1';
+    expect((await load(folder)).warnings).toEqual([`compose.yaml:2:33: service a ${reason}`, `compose.yaml:4:33: service c ${reason}`]);
+  });
+
+  test('a scaled service that cannot run twice is refused where the file says so', async () => {
+    const folder = await folderWith('twice', {
+      'compose.yaml': [
+        'services:',
+        '  worker:',
+        '    image: x',
+        '    mem_limit: 64m',
+        '    container_name: only-one',
+        '    ports:',
+        '      - 9000-9010:80',
+        '      - 8080:80',
+        '    x-autoscale: {triggers: [{type: redis, metadata: {address: "redis:6379", listName: a}}]}',
+        '  job:',
+        '    image: x',
+        '    mem_limit: 64m',
+        '    x-release: {}',
+        '    x-autoscale: {triggers: [{type: redis, metadata: {address: "redis:6379", listName: a}}]}',
+        '',
+      ].join('\n'),
+    });
+    expect((await refusedWith(load(folder))).details).toMatchInlineSnapshot(`
+      [
+        "compose.yaml:5:5: service worker: with container_name "only-one" it cannot run twice; set maxReplicaCount: 1, or remove it",
+        "compose.yaml:8:9: service worker: host port 8080 can be taken once, so it cannot run twice; set maxReplicaCount: 1, or remove it",
+        "compose.yaml:14:5: service job: a release job ends by itself and cannot have x-autoscale",
+      ]
+    `);
+  });
+
   test('two services cannot claim the same host and path', async () => {
     const folder = await folderWith('claimed', {
       'compose.yaml': 'services:\n  a: {image: x, x-edge: {host: a.b, port: 1}}\n  b:\n    image: x\n    x-edge: {host: A.B, port: 1}\n',

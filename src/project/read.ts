@@ -151,6 +151,14 @@ async function readKeys(model: Mapping, plain: Record<string, PlainService>, fol
         message: `service ${service}: a release job ends by itself and cannot have x-autoscale`,
       });
   }
+  for (const { service, path } of routes) {
+    const spec = autoscales[service];
+    if (spec && goesToZero(spec))
+      warnings.push({
+        path,
+        message: `service ${service} has a route and may go to zero, where a request finds nobody; set x-autoscale.minReplicaCount: 1`,
+      });
+  }
   problems.push(...conflicts(routes, settings), ...(await missingFiles(routes, settings)));
   if (problems.length > 0) throw invalidKeys(problems, sources, folder);
   const edges: Record<string, EdgeSpec[]> = {};
@@ -158,6 +166,9 @@ async function readKeys(model: Mapping, plain: Record<string, PlainService>, fol
   const placed = placeProblems(warnings, sources, folder).map(({ where, message }) => `${where}: ${message}`);
   return { settings, edges, releases, autoscales, warnings: placed };
 }
+
+const goesToZero = ({ min = 0, idle, triggers }: AutoscaleSpec): boolean =>
+  idle === 0 || (min === 0 && triggers.some(({ type }) => type !== 'cpu' && type !== 'memory'));
 
 async function readAutoscales(
   services: Mapping,

@@ -6,6 +6,7 @@ import { site, stack } from '../support/stacks.ts';
 /** In the order of a project's life; `fields` are what a script would look for. */
 const LIFE: [line: string, fields: string[]][] = [
   ['plan', ['plan']],
+  ['autoscale export', ['project', 'scaledObjects']],
   ['edge start --dry-run', ['name', 'running', 'httpPort']],
   ['deploy --yes', ['project', 'changed', 'release', 'durationMs', 'services']],
   ['deploy --yes', ['project', 'changed']],

@@ -16,12 +16,15 @@ export async function autoscaleExportCommand(io: Io, names: string[], flags: Pro
   const budget = isBounded ? undefined : await budgetOf(io, project);
   const exported = services.map((service) => {
     const { tier, warnings } = tierOf(project.name, service, budget ? { budget } : {});
-    for (const warning of warnings) io.stderr(`warning: ${warning}\n`);
-    return { tier, object: scaledObject(service, tier) };
+    return { tier, object: scaledObject(service, tier), warnings };
   });
-  if (flags.json)
-    io.stdout(`${JSON.stringify({ project: project.name, scaledObjects: exported.map(({ object }) => publicObject(object)) })}\n`);
-  else io.stdout(exported.length === 0 ? `# no service of ${project.name} has x-autoscale\n` : printScaledObjects(exported));
+  if (flags.json) {
+    const scaledObjects = exported.map(({ object, warnings }) => ({ ...publicObject(object), warnings }));
+    io.stdout(`${JSON.stringify({ project: project.name, scaledObjects })}\n`);
+    return;
+  }
+  for (const warning of exported.flatMap(({ warnings }) => warnings)) io.stderr(`warning: ${warning}\n`);
+  io.stdout(exported.length === 0 ? `# no service of ${project.name} has x-autoscale\n` : printScaledObjects(exported));
 }
 
 async function budgetOf(io: Io, project: Project): Promise<HostBudget> {
