@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { Reading } from './model.ts';
-import { type PolledSource, polled, withoutSecrets } from './polled.ts';
+import { type PolledSource, polled, WITHOUT_CONNECTION, withoutSecrets } from './polled.ts';
 
 /** A source whose clients are numbered, and what happened to them. */
 function source(change: Partial<PolledSource<number>>): { log: string[]; source: PolledSource<number> } {
@@ -52,6 +52,19 @@ test('a kept connection that has died is replaced within the read, a fresh one t
   await expect(trigger.read()).rejects.toThrow('client 4 is dead');
   expect(await trigger.read()).toEqual({ value: 5 });
   expect(log).toEqual(['connect 1', 'drop 1', 'connect 2', 'drop 2', 'connect 3', 'drop 3', 'connect 4', 'drop 4', 'connect 5']);
+});
+
+test('a source without a connection is asked once a read', async () => {
+  let asked = 0;
+  const look = async (): Promise<Reading> => {
+    asked++;
+    if (asked > 1) throw new Error('no');
+    return { value: asked };
+  };
+  const trigger = polled({ ...WITHOUT_CONNECTION, type: 'test', where: 'here', secrets: [], look });
+  expect(await trigger.read()).toEqual({ value: 1 });
+  await expect(trigger.read()).rejects.toThrow('no');
+  expect(asked).toBe(2);
 });
 
 test('a read ends at its limit, and what it was about to get is let go', async () => {

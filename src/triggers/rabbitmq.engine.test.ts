@@ -62,15 +62,23 @@ const counted = (server: Server, queue: string, ready: number, unacknowledged = 
     { timeoutMs: 30_000, everyMs: 300 },
   );
 
-function contract(protocol: 'amqp' | 'http', metadata: Record<string, unknown>, port: number): void {
+let servers: Servers;
+let server: Server;
+beforeAll(async () => {
+  servers = await openServers('rabbit');
+  server = await startServer(servers, 15672);
+  await fill(server, 'jobs.a', 0);
+});
+afterAll(() => servers?.remove());
+
+function contract(protocol: 'amqp' | 'http', metadata: Record<string, unknown>, broker: () => Promise<Server>): void {
   triggerContract({
     title: `rabbitmq (${protocol})`,
     type: rabbitmq,
     server: true,
     credentials: true,
     async start() {
-      const servers = await openServers(`rabbit${protocol}`);
-      const server = await startServer(servers, port);
+      const server = await broker();
       const hold = async (value: number) => {
         await fill(server, 'mail', value);
         if (protocol === 'http') await counted(server, 'mail', value);
@@ -89,29 +97,22 @@ function contract(protocol: 'amqp' | 'http', metadata: Record<string, unknown>, 
           },
           refused: { environment: { RABBITMQ_PASSWORD: 'not the password' }, secret: 'not the password' },
         },
-        remove: servers.remove,
+        remove: async () => {},
       };
     },
   });
 }
 
-contract('amqp', { hostFromEnv: 'AMQP_URL', usernameFromEnv: 'RABBITMQ_USER', passwordFromEnv: 'RABBITMQ_PASSWORD' }, 5672);
+contract('amqp', { hostFromEnv: 'AMQP_URL', usernameFromEnv: 'RABBITMQ_USER', passwordFromEnv: 'RABBITMQ_PASSWORD' }, () =>
+  startServer(servers, 5672),
+);
 contract(
   'http',
   { host: `http://rabbitmq:15672/`, vhostName: VHOST, usernameFromEnv: 'RABBITMQ_USER', passwordFromEnv: 'RABBITMQ_PASSWORD' },
-  15672,
+  async () => server,
 );
 
 describe('a rabbitmq trigger', () => {
-  let servers: Servers;
-  let server: Server;
-  beforeAll(async () => {
-    servers = await openServers('rabbitmore');
-    server = await startServer(servers, 15672);
-    await fill(server, 'jobs.a', 0);
-  });
-  afterAll(() => servers?.remove());
-
   async function read(metadata: Record<string, unknown>): Promise<Reading> {
     const host = metadata.amqp ? 'hostFromEnv' : 'host';
     const context = {
