@@ -149,6 +149,16 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }, wr
       await (await import('./commands/down.ts')).downCommand(io, flags, project);
     });
 
+  const autoscale = program.command('autoscale').description('services that follow their queues, see x-autoscale');
+  onProject(autoscale.command('export'))
+    .description('write the scaled services as ScaledObjects of KEDA, every default explicit')
+    .argument('[service...]', 'services to write; default all that are scaled')
+    .addHelpText('after', example('autoscale export', 'autoscale export worker-heavy', 'autoscale export --env prod --json'))
+    .action(async (services: string[], flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/autoscale/export.ts')).autoscaleExportCommand(io, services, flags, project);
+    });
+
   const edge = program.command('edge').description('the HAProxy in front of all projects of this host');
   const edgeCommand = (name: string, text: string): Command => edge.command(name).description(text).option('--json', 'print JSON');
   edgeCommand('status', 'whether it runs, its routes, servers and certificates')

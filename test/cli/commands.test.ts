@@ -6,7 +6,7 @@ import { main } from '../../src/cli/main.ts';
 import { allCommands, buildProgram } from '../../src/cli/program.ts';
 
 /** Commands that change nothing, each with what it does instead. Every other one must have --dry-run. */
-const READ_ONLY = new Set(['plan', 'status', 'releases', 'logs', 'edge status', 'help']);
+const READ_ONLY = new Set(['plan', 'status', 'releases', 'logs', 'autoscale export', 'edge status', 'help']);
 /** Does nothing of its own accord that could be shown beforehand: it reacts to what others do until it is stopped. */
 const LONG_RUNNING = new Set(['agent']);
 
@@ -89,6 +89,8 @@ test('the top level at a glance', async () => {
       down [options]                 take the project down and its routes out of the
                                      edge; volumes stay unless --volumes says
                                      otherwise
+      autoscale                      services that follow their queues, see
+                                     x-autoscale
       edge                           the HAProxy in front of all projects of this
                                      host
       agent [options]                follow containers that are recreated by hand
