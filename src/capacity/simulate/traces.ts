@@ -50,6 +50,38 @@ export function readTrace(text: string, file: string, tiers: Tier[], changes: Pa
   return { name, jobs, durationMs: Math.max(HOUR_MS, Math.ceil(lastMs / HOUR_MS - 0.01) * HOUR_MS), retry: { attempts: 1, delayMs: 0 } };
 }
 
+/** What arrives within the first hours of a workload. */
+export function firstHours(workload: Workload, hours: number): Workload {
+  const durationMs = hours * HOUR_MS;
+  const { jobs } = workload;
+  const after = jobs.atMs.findIndex((atMs) => atMs >= durationMs);
+  const count = after < 0 ? jobs.count : after;
+  return {
+    ...workload,
+    durationMs,
+    jobs: {
+      count,
+      atMs: jobs.atMs.subarray(0, count),
+      tier: jobs.tier.subarray(0, count),
+      serviceMs: jobs.serviceMs.subarray(0, count),
+      poison: jobs.poison.subarray(0, count),
+    },
+  };
+}
+
+export const RULE_NAMES = Object.keys(TRACE_RULES.csv);
+
+/** Reads "base=2,bytesPerSecond=100e6"; undefined when a name is unknown or a value is no number. */
+export function parseRule(text: string): Partial<TraceRule> | undefined {
+  const changes: Partial<TraceRule> = {};
+  for (const part of text.split(',').filter(Boolean)) {
+    const [name = '', value = ''] = part.split('=');
+    if (!RULE_NAMES.includes(name) || value.trim() === '' || !(Number(value) >= 0)) return undefined;
+    changes[name as keyof TraceRule] = Number(value);
+  }
+  return changes;
+}
+
 function formatOf(header: string, file: string): TraceFormat {
   if (header.split('\t').length === 6) return 'swim';
   const columns = header
