@@ -124,11 +124,17 @@ export type AutoscaleEvent = { atMs: number } & (
   | { kind: 'host'; budget: HostBudget }
   | { kind: 'tier'; tier: Tier }
   | { kind: 'tier-gone'; tier: string }
-  /** The source told of a change and has not been read yet: a frozen consumer may have been handed a job that no count shows. */
+  /**
+   * The source told of a change and has not been read yet: a frozen consumer may have been handed a job that no count shows. Also sent when
+   * the loop starts, for what was told while nobody listened.
+   */
   | { kind: 'notice'; tier: string; trigger: string }
   | { kind: 'reading'; tier: string; trigger: string; reading: Reading }
   | { kind: 'reading-failed'; tier: string; trigger: string; message: string }
-  /** The tier's containers as the engine lists them now; what is not in the list is gone. Sent at the start and whenever in doubt. */
+  /**
+   * The tier's containers as the engine lists them now; what is not in the list is gone, but for what is being created. Sent at the start,
+   * whenever in doubt, and at least once a minute, because the engine's events may be missed.
+   */
   | { kind: 'workers'; tier: string; workers: Worker[] }
   /** One container as it is now. `replaces`: the name that the action `create` gave it. */
   | { kind: 'worker'; tier: string; worker: Worker; replaces?: string }
@@ -146,8 +152,7 @@ export type AutoscaleEvent = { atMs: number } & (
 export type Action = {
   tier: string;
   why: string;
-} & /** Create and start. `number` is the lowest that no container of the tier has; another one may be taken. */
-(
+} /** Create and start. `number` is the lowest that no container of the tier has; another one may be taken. */ & (
   | { kind: 'create'; worker: string; number: number }
   | { kind: 'start'; worker: string }
   | { kind: 'thaw'; worker: string }

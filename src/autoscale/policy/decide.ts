@@ -1,5 +1,10 @@
+import { admit } from '../admission.ts';
 import type { Action, AutoscaleEvent, Decision } from '../model.ts';
-import type { AutoscaleState } from './state.ts';
+import { takeSurplus } from './choose.ts';
+import { decisionOf } from './decision.ts';
+import { evaluate } from './desired.ts';
+import { advance, clearBroken, record } from './record.ts';
+import { type AutoscaleState, NEVER, serving, type TierState } from './state.ts';
 
 export interface Outcome {
   state: AutoscaleState;
@@ -19,16 +24,45 @@ export function createState(atMs: number): AutoscaleState {
  * The same events always give the same outcome: no clock, no random, no I/O.
  */
 export function decide(state: AutoscaleState, event: AutoscaleEvent): Outcome {
-  state.nowMs = Math.max(state.nowMs, event.atMs);
-  return { state, actions: [], decisions: [] };
+  const actions: Action[] = [];
+  const decisions: Decision[] = [];
+  advance(state, event.atMs);
+  const about = record(state, event, actions);
+  if (about) look(state, about, actions);
+  else if (!isPassedOver(event, state)) for (const id in state.tiers) look(state, state.tiers[id] as TierState, actions);
+  admit(state, actions);
+  for (const id in state.tiers) {
+    const tier = state.tiers[id] as TierState;
+    const { said } = tier;
+    const granted = serving(tier);
+    if (said.wanted === tier.wanted && said.granted === granted && said.limits === tier.limits) continue;
+    tier.said = { wanted: tier.wanted, granted, limits: tier.limits };
+    decisions.push(decisionOf(state, tier));
+  }
+  return { state, actions, decisions };
 }
 
-/** When to send a `tick` at the latest if nothing else happens before, in ms since 1970 on the events' clock. Undefined: no need. */
+/**
+ * When to send a `tick` at the latest if nothing else happens before, on the events' clock. Undefined: no need. Read the sources first where
+ * the last reading is older than a poll: nothing is taken away on a reading that is old (desired.ts, staleMs).
+ */
 export function nextWakeMs(state: AutoscaleState): number | undefined {
-  let wakeMs: number | undefined;
+  let wakeMs = NEVER;
   for (const id in state.tiers) {
-    const at = state.tiers[id]?.wakeMs;
-    if (at !== undefined && (wakeMs === undefined || at < wakeMs)) wakeMs = at;
+    const at = (state.tiers[id] as TierState).wakeMs;
+    if (at !== NEVER && (wakeMs === NEVER || at < wakeMs)) wakeMs = at;
   }
-  return wakeMs === undefined ? undefined : wakeMs + state.skewMs;
+  return wakeMs === NEVER ? undefined : wakeMs + state.skewMs;
+}
+
+function look(all: AutoscaleState, state: TierState, actions: Action[]): void {
+  evaluate(all, state);
+  if (all.held[state.tier.project] !== undefined) return;
+  clearBroken(all, state, actions);
+  takeSurplus(all, state, actions);
+}
+
+/** An event about one tier that is not known changes nothing for the others. */
+function isPassedOver(event: AutoscaleEvent, state: AutoscaleState): boolean {
+  return 'tier' in event && typeof event.tier === 'string' && event.kind !== 'tier-gone' && state.tiers[event.tier] === undefined;
 }
