@@ -29,7 +29,8 @@ const list = (text: string): string[] => text.split(',').filter(Boolean);
 
 function atLeast0(text: string): number {
   const value = Number(text);
-  if (text.trim() === '' || !(value >= 0) || value === Number.POSITIVE_INFINITY) throw new InvalidArgumentError('it takes a number, at least 0.');
+  if (text.trim() === '' || !(value >= 0) || value === Number.POSITIVE_INFINITY)
+    throw new InvalidArgumentError('it takes a number, at least 0.');
   return value;
 }
 
@@ -202,9 +203,7 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }, wr
         'simulate --scenario reference --workload bursts --hours 72 --policy ours,keda-tuned --json',
       ),
     )
-    .action(async (flags) =>
-      (await import('./commands/simulate.ts')).simulateCommand(io, flags, () => startLoading(io, flags)),
-    );
+    .action(async (flags) => (await import('./commands/simulate.ts')).simulateCommand(io, flags, () => startLoading(io, flags)));
 
   const edge = program.command('edge').description('the HAProxy in front of all projects of this host');
   const edgeCommand = (name: string, text: string): Command => edge.command(name).description(text).option('--json', 'print JSON');

@@ -85,10 +85,10 @@ export function plotSvg(runs: Run[], price: Price = DEFAULT_PRICE): string {
   const height = bottom + PANEL + 40 + 30;
   const title = `${workload.name}: ${workload.jobs.count.toLocaleString('en')} jobs in ${number(hours)} h on ${scenario.budget.cpus} CPUs and ${number(scenario.budget.memoryBytes / GB)} GB`;
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="${escape(title)}" font-family="system-ui, sans-serif" font-size="11">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="${xml(title)}" font-family="system-ui, sans-serif" font-size="11">`,
     style(runs.length),
     `<rect class="paper" width="${WIDTH}" height="${height}"/>`,
-    `<text class="ink" x="${LEFT}" y="30" font-size="16" font-weight="600">${escape(title)}</text>`,
+    `<text class="ink" x="${LEFT}" y="30" font-size="16" font-weight="600">${xml(title)}</text>`,
     legend(runs),
     ...panels.map(drawPanel),
     endLabels(panels[panels.length - 1] as Panel, runs),
@@ -98,7 +98,7 @@ export function plotSvg(runs: Run[], price: Price = DEFAULT_PRICE): string {
 
 /** The picture in a page of its own. */
 export function plotHtml(runs: Run[], price: Price = DEFAULT_PRICE): string {
-  const name = escape(runs[0]?.workload.name ?? '');
+  const name = xml(runs[0]?.workload.name ?? '');
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -146,7 +146,7 @@ function legend(runs: Run[]): string {
     .map(({ policy }, index) => {
       const at = x;
       x += 44 + policy.length * 7;
-      return `<g class="p${index}"><path class="line" stroke-width="${thickness(index)}" d="M${at} 54h20"/><text class="ink" x="${at + 26}" y="58" font-size="12">${escape(policy)}</text></g>`;
+      return `<g class="p${index}"><path class="line" stroke-width="${thickness(index)}" d="M${at} 54h20"/><text class="ink" x="${at + 26}" y="58" font-size="12">${xml(policy)}</text></g>`;
     })
     .join('');
 }
@@ -157,7 +157,7 @@ function drawPanel(panel: Panel): string {
   const { x, y, width, height, title, scale, hours } = panel;
   const highest = highestOf(panel);
   const yOf = yScale(panel, highest);
-  const parts = [`<text class="ink" x="${x}" y="${y - 8}" font-size="12" font-weight="600">${escape(title)}</text>`];
+  const parts = [`<text class="ink" x="${x}" y="${y - 8}" font-size="12" font-weight="600">${xml(title)}</text>`];
   for (const tick of scale === 'log' ? logTicks(highest) : linearTicks(highest)) {
     const at = yOf(tick).toFixed(1);
     parts.push(`<path class="grid" d="M${x} ${at}h${round(width)}"/>`);
@@ -200,7 +200,7 @@ function endLabels(panel: Panel, runs: Run[]): string {
   return labels
     .map(({ policy, total, y }) => {
       below = Math.min(y, below - 13);
-      return `<text class="name p${policy}" x="${panel.x + panel.width + 6}" y="${round(below)}" dominant-baseline="middle">${escape(runs[policy]?.policy ?? '')} ${number(total)}</text>`;
+      return `<text class="name p${policy}" x="${panel.x + panel.width + 6}" y="${round(below)}" dominant-baseline="middle">${xml(runs[policy]?.policy ?? '')} ${number(total)}</text>`;
     })
     .join('');
 }
@@ -246,4 +246,5 @@ const round = (value: number): number => Math.round(value * 10) / 10;
 
 const number = (value: number): string => (value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3))));
 
-const escape = (text: string): string => text.replace(/[&<>"]/g, (sign) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[sign] ?? '');
+const xml = (text: string): string =>
+  text.replace(/[&<>"]/g, (sign) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[sign] ?? '');

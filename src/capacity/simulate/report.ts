@@ -162,7 +162,18 @@ const fixedDigits = (value: number): string => (value >= 100 ? value.toFixed(0) 
 /** p50/p95/p99 as people compare them, in seconds. */
 export const waitText = (tier: TierReport): string => [tier.waitP50, tier.waitP95, tier.waitP99].map(fixedDigits).join(' / ');
 
-export const WAIT_COLUMNS = ['POLICY', 'TIER', 'JOBS', 'WAIT P50 / P95 / P99 S', 'TARGET S', 'LATE', 'KILLED', 'STARTS/H', 'FLAPS/H', 'PEAK'];
+export const WAIT_COLUMNS = [
+  'POLICY',
+  'TIER',
+  'JOBS',
+  'WAIT P50 / P95 / P99 S',
+  'TARGET S',
+  'LATE',
+  'KILLED',
+  'STARTS/H',
+  'FLAPS/H',
+  'PEAK',
+];
 
 export function waitRows(reports: Report[]): string[][] {
   return reports.flatMap(({ policy, tiers }) =>
@@ -181,7 +192,17 @@ export function waitRows(reports: Report[]): string[][] {
   );
 }
 
-export const COST_COLUMNS = ['POLICY', 'KILLED', 'WORK LOST', 'UNFINISHED', 'CPU-H', 'GB-H', 'OF LOWER BOUND', 'SAVED OF ALWAYS-ON', 'A MONTH'];
+export const COST_COLUMNS = [
+  'POLICY',
+  'KILLED',
+  'WORK LOST',
+  'UNFINISHED',
+  'CPU-H',
+  'GB-H',
+  'OF LOWER BOUND',
+  'SAVED OF ALWAYS-ON',
+  'A MONTH',
+];
 
 export function costRows(reports: Report[]): string[][] {
   return reports.map((report) => [

@@ -22,8 +22,8 @@ export interface TraceRule {
 export type TraceFormat = 'swim' | 'azure-llm' | 'csv';
 
 export const TRACE_RULES: Record<TraceFormat, TraceRule> = {
-  swim: { base: 2, bytesPerSecond: 100e6, contextPerSecond: 1, generatedPerSecond: 1, medium: 10, heavy: 60, cap: 1800 },
-  'azure-llm': { base: 1, bytesPerSecond: 1, contextPerSecond: 1000, generatedPerSecond: 20, medium: 10, heavy: 30, cap: 900 },
+  swim: { base: 1, bytesPerSecond: 100e6, contextPerSecond: 1, generatedPerSecond: 1, medium: 10, heavy: 60, cap: 1800 },
+  'azure-llm': { base: 0, bytesPerSecond: 1, contextPerSecond: 1000, generatedPerSecond: 15, medium: 10, heavy: 60, cap: 1800 },
   csv: { base: 0, bytesPerSecond: 1, contextPerSecond: 1, generatedPerSecond: 1, medium: 5, heavy: 60, cap: Number.POSITIVE_INFINITY },
 };
 
@@ -39,7 +39,11 @@ export function readTrace(text: string, file: string, tiers: Tier[], changes: Pa
   const rows: Job[] = [];
   for (const [index, line] of lines.entries()) {
     if (line.trim() === '' || line.startsWith('#') || (index === 0 && format !== 'swim')) continue;
-    rows.push(READERS[format](line.split(format === 'swim' ? '\t' : ','), rule, tiers, `${file}:${index + 1}`));
+    const cells = line.split(format === 'swim' ? '\t' : ',');
+    const where = `${file}:${index + 1}`;
+    if (cells.length !== COLUMNS[format])
+      throw new Failure('SIMULATION_INVALID', `${cells[0]} has ${cells.length} columns and not ${COLUMNS[format]}`, { where });
+    rows.push(READERS[format](cells, rule, tiers, where));
   }
   if (rows.length === 0) throw new Failure('SIMULATION_INVALID', 'the trace has no job', { where: file });
   const first = rows.reduce((least, { atMs }) => Math.min(least, atMs), Number.POSITIVE_INFINITY);
@@ -95,6 +99,8 @@ function formatOf(header: string, file: string): TraceFormat {
     next: 'begin it with the line at,tier,seconds, or give a SWIM or an Azure LLM inference trace',
   });
 }
+
+const COLUMNS: Record<TraceFormat, number> = { swim: 6, 'azure-llm': 3, csv: 3 };
 
 const READERS: Record<TraceFormat, (cells: string[], rule: TraceRule, tiers: Tier[], where: string) => Job> = {
   swim([, at, , ...bytes], rule, tiers, where) {

@@ -386,11 +386,10 @@ export class World {
 
   #runs(worker: VirtualWorker, booted: boolean): void {
     this.#enter(worker, 'running');
-    const held = worker.held.splice(0);
-    for (const job of held) this.#begin(job, worker);
+    for (const job of worker.held.splice(0)) this.#begin(job, worker);
     if (booted) this.#offerSlots(worker, worker.tier.tier.concurrency);
     this.#policy.workerChanged?.(worker);
-    this.#policy.queueChanged?.(worker.tier);
+    if (worker.jobs.length > 0) this.#policy.queueChanged?.(worker.tier);
   }
 
   #kill(worker: VirtualWorker): void {

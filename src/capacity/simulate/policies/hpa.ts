@@ -28,10 +28,15 @@ export interface HpaMemory {
 export const freshMemory = (): HpaMemory => ({ recommendations: [], scaled: [] });
 
 /** Replicas for a metric of the type AverageValue: total over target, or what there is when that is within the tolerance. */
-export function recommend(total: number, target: number, current: number, rules: { scaleUp: ScalingRules; scaleDown: ScalingRules }): number {
+export function recommend(
+  total: number,
+  target: number,
+  current: number,
+  rules: { scaleUp: ScalingRules; scaleDown: ScalingRules },
+): number {
   const ratio = current === 0 ? Number.POSITIVE_INFINITY : total / (target * current);
-  const tolerance = ratio > 1 ? rules.scaleUp.tolerance : rules.scaleDown.tolerance;
-  return Math.abs(1 - ratio) <= tolerance ? current : Math.ceil(total / target);
+  const isWithin = ratio >= 1 - rules.scaleDown.tolerance && ratio <= 1 + rules.scaleUp.tolerance;
+  return isWithin ? current : Math.ceil(total / target);
 }
 
 /**
