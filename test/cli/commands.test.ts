@@ -6,7 +6,7 @@ import { main } from '../../src/cli/main.ts';
 import { allCommands, buildProgram } from '../../src/cli/program.ts';
 
 /** Commands that change nothing, each with what it does instead. Every other one must have --dry-run. */
-const READ_ONLY = new Set(['plan', 'status', 'releases', 'logs', 'autoscale export', 'edge status', 'help']);
+const READ_ONLY = new Set(['plan', 'status', 'releases', 'logs', 'simulate', 'autoscale export', 'edge status', 'help']);
 /** Does nothing of its own accord that could be shown beforehand: it reacts to what others do until it is stopped. */
 const LONG_RUNNING = new Set(['agent']);
 

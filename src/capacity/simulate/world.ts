@@ -1,7 +1,7 @@
 import type { Need, Tier, WorkerPhase } from '../../autoscale/model.ts';
 import { EventQueue } from './event-queue.ts';
 import { Fifo } from './fifo.ts';
-import { type EngineTimes, type Jobs, MEASURED, type Scenario, type Workload } from './model.ts';
+import { type EngineTimes, HOUR_MS, type Jobs, MEASURED, type Scenario, type Workload } from './model.ts';
 import type { Series, TierSeries } from './series.ts';
 
 /** Decides in virtual time what the host does. It is told of changes and asks to be woken; it never sees a job before it has arrived. */
@@ -99,7 +99,7 @@ export interface WorldOptions {
   times?: EngineTimes;
   /** Steps of the series. */
   steps?: number;
-  /** How long after the workload's end the last jobs may take before the run is cut off. */
+  /** How long after the workload's end the last jobs may take before the run is cut off: a quarter of it, at least an hour. */
   overtimeMs?: number;
 }
 
@@ -148,7 +148,7 @@ export class World {
     this.#workload = workload;
     this.#jobs = workload.jobs;
     this.#policy = policy;
-    this.#overtimeMs = options.overtimeMs ?? workload.durationMs + 86_400_000;
+    this.#overtimeMs = options.overtimeMs ?? Math.max(HOUR_MS, workload.durationMs / 4);
     this.#waitMs = new Float64Array(workload.jobs.count).fill(Number.NaN);
     this.#startedMs = new Float64Array(workload.jobs.count);
     this.#attempts = new Uint8Array(workload.jobs.count);

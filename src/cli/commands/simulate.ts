@@ -63,7 +63,7 @@ function textOf(scenario: Scenario, reports: Report[]): string {
     '\n',
     table(COST_COLUMNS, costRows(reports)),
     '\n',
-    ...reports.map((report) => `${claimText(report)}\n`),
+    ...reports.filter(({ policy }) => !policy.startsWith('fixed')).map((report) => `${claimText(report)}\n`),
   ].join('');
 }
 

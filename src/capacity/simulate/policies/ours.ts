@@ -49,17 +49,24 @@ export function ours(): Policy {
     }
   }
 
+  const described = (worker: VirtualWorker): Worker => ({
+    id: ids[worker.index] as string,
+    number: worker.number,
+    phase: worker.phase === 'gone' ? 'stopped' : worker.phase,
+    sinceMs: worker.sinceMs,
+    ...(worker.phase === 'running' ? { busy: worker.jobs.length > 0 } : {}),
+    obsolete: false,
+  });
+
   function tell(worker: VirtualWorker, replaces?: string): void {
-    const described: Worker = {
-      id: ids[worker.index] as string,
-      number: worker.number,
-      phase: worker.phase === 'gone' ? 'stopped' : worker.phase,
-      sinceMs: worker.sinceMs,
-      ...(worker.phase === 'running' ? { busy: worker.jobs.length > 0 } : {}),
-      obsolete: false,
-    };
     const tier = worker.tier.tier.id;
-    send({ atMs: world.nowMs, kind: 'worker', tier, worker: described, ...(replaces === undefined ? {} : { replaces }) });
+    send({
+      atMs: world.nowMs,
+      kind: 'worker',
+      tier,
+      worker: described(worker),
+      ...(replaces === undefined ? {} : { replaces }),
+    });
   }
 
   function tellGone(worker: VirtualWorker): void {
@@ -160,7 +167,7 @@ export function ours(): Policy {
       for (const tier of world.tiers) {
         watched[tier.index] = { readMs: Number.NEGATIVE_INFINITY, reading: false, noticing: false };
         send({ atMs: 0, kind: 'tier', tier: structuredClone(tier.tier) });
-        send({ atMs: 0, kind: 'workers', tier: tier.tier.id, workers: [] });
+        send({ atMs: 0, kind: 'workers', tier: tier.tier.id, workers: tier.workers.map(described) });
         read(tier);
         // The poll that finds an empty tier idle for long enough to fill its pool.
         world.wakeAt(tier.tier.cooldownMs + tier.tier.pollingIntervalMs, POLL * 256 + tier.index);
