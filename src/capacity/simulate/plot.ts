@@ -151,7 +151,7 @@ function legend(runs: Run[]): string {
     .join('');
 }
 
-const thickness = (policy: number): number => (policy === 0 ? 2.4 : 1.2);
+const thickness = (policy: number): number => (policy === 0 ? 1.8 : 1.1);
 
 function drawPanel(panel: Panel): string {
   const { x, y, width, height, title, scale, hours } = panel;

@@ -5,7 +5,7 @@ export interface Series {
 }
 
 export interface TierSeries {
-  /** The longest the queue was within the step. */
+  /** Jobs in the queue: mean over the step. */
   waiting: number[];
   /** Workers that hold CPU (booting, running, draining): mean over the step. */
   workers: number[];

@@ -193,5 +193,5 @@ test.each(POLICIES)('%s: the same seed gives the same run', (_name, policy) => {
 
 test('the series says how long queues were and what was held', () => {
   const run = new World(single(), workload([{ atMs: 0, tier: 0, serviceMs: 1000 }]), fixed(2), { steps: 4, times: INSTANT }).run();
-  expect(run.series).toEqual({ stepMs: HOUR_MS / 4, tiers: [{ waiting: [1, 0, 0, 0], workers: [2, 2, 2, 2], frozen: [0, 0, 0, 0] }] });
+  expect(run.series).toEqual({ stepMs: HOUR_MS / 4, tiers: [{ waiting: [3 / 900, 0, 0, 0], workers: [2, 2, 2, 2], frozen: [0, 0, 0, 0] }] });
 });

@@ -57,6 +57,9 @@ export interface VirtualTier {
   cpuWorkerMs: number;
   memoryWorkerMs: number;
   ledgerMs: number;
+  /** Jobs waiting, times how long. */
+  waitingJobMs: number;
+  queueMs: number;
   stoppedAtMs: number;
 }
 
@@ -152,7 +155,7 @@ export class World {
     this.#waitMs = new Float64Array(workload.jobs.count).fill(Number.NaN);
     this.#startedMs = new Float64Array(workload.jobs.count);
     this.#attempts = new Uint8Array(workload.jobs.count);
-    this.#stepMs = workload.durationMs / (options.steps ?? 480);
+    this.#stepMs = workload.durationMs / (options.steps ?? 288);
     this.#stepEndMs = this.#stepMs;
     this.#series = scenario.tiers.map(() => ({ waiting: [], workers: [], frozen: [] }));
     this.#stepBase = scenario.tiers.map(() => ({ cpu: 0, memory: 0, waiting: 0 }));
@@ -183,6 +186,8 @@ export class World {
       cpuWorkerMs: 0,
       memoryWorkerMs: 0,
       ledgerMs: 0,
+      waitingJobMs: 0,
+      queueMs: 0,
       stoppedAtMs: Number.NEGATIVE_INFINITY,
     }));
   }
@@ -324,11 +329,10 @@ export class World {
 
   #enqueue(job: number, front: boolean): void {
     const tier = this.tiers[this.#jobs.tier[job] as number] as VirtualTier;
+    this.#settleQueue(tier);
     if (front) tier.queue.unshift(job);
     else tier.queue.push(job);
     this.#deal(tier);
-    const base = this.#stepBase[tier.index];
-    if (base && tier.queue.size > base.waiting) base.waiting = tier.queue.size;
     this.#policy.queueChanged?.(tier);
   }
 
@@ -381,6 +385,7 @@ export class World {
       worker.tier.slots.push(worker.index);
       worker.tier.slots.push(worker.stamp);
     }
+    this.#settleQueue(worker.tier);
     this.#deal(worker.tier);
   }
 
@@ -496,6 +501,12 @@ export class World {
     this.#peakMemoryBytes = Math.max(this.#peakMemoryBytes, this.memoryBytes);
   }
 
+  /** Before the queue's length changes. */
+  #settleQueue(tier: VirtualTier): void {
+    tier.waitingJobMs += tier.queue.size * (this.nowMs - tier.queueMs);
+    tier.queueMs = this.nowMs;
+  }
+
   #settle(tier: VirtualTier): void {
     const ms = this.nowMs - tier.ledgerMs;
     tier.cpuWorkerMs += tier.withCpu * ms;
@@ -509,13 +520,14 @@ export class World {
       this.nowMs = this.#stepEndMs;
       for (const tier of this.tiers) {
         this.#settle(tier);
+        this.#settleQueue(tier);
         const series = this.#series[tier.index] as TierSeries;
         const base = this.#stepBase[tier.index] as { cpu: number; memory: number; waiting: number };
         const workers = (tier.cpuWorkerMs - base.cpu) / this.#stepMs;
-        series.waiting.push(base.waiting);
+        series.waiting.push((tier.waitingJobMs - base.waiting) / this.#stepMs);
         series.workers.push(workers);
         series.frozen.push((tier.memoryWorkerMs - base.memory) / this.#stepMs - workers);
-        this.#stepBase[tier.index] = { cpu: tier.cpuWorkerMs, memory: tier.memoryWorkerMs, waiting: tier.queue.size };
+        this.#stepBase[tier.index] = { cpu: tier.cpuWorkerMs, memory: tier.memoryWorkerMs, waiting: tier.waitingJobMs };
       }
       this.#stepEndMs += this.#stepMs;
     }
