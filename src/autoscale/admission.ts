@@ -65,9 +65,11 @@ export function lateness(all: AutoscaleState, state: TierState): number {
  */
 export function admit(all: AutoscaleState, actions: Action[]): boolean {
   let waiting = 0;
+  let listed = true;
   for (const id in all.tiers) {
     const state = all.tiers[id] as TierState;
     state.limits &= ~HOST_LIMITS;
+    if (!state.listed) listed = false;
     if (claimOf(all, state) <= 0) state.waitingSinceMs = NEVER;
     else {
       waiting += 1;
@@ -75,7 +77,8 @@ export function admit(all: AutoscaleState, actions: Action[]): boolean {
     }
   }
   const before = actions.length;
-  if (waiting > 0) grantAll(all, actions);
+  if (!listed) refuseAll(all);
+  else if (waiting > 0) grantAll(all, actions);
   else fillPools(all, actions);
   return actions.length > before;
 }
@@ -161,6 +164,13 @@ function grantOne(all: AutoscaleState, state: TierState, pass: Pass, actions: Ac
   if (!isThaw) pass.starts += 1;
   state.waitingSinceMs = all.nowMs;
   return true;
+}
+
+function refuseAll(all: AutoscaleState): void {
+  for (const id in all.tiers) {
+    const state = all.tiers[id] as TierState;
+    if (state.waitingSinceMs !== NEVER) state.limits |= LIMITS.unlisted;
+  }
 }
 
 function refuse(state: TierState, limit: number): false {

@@ -121,6 +121,7 @@ export interface HostBudget extends Need {
 /** Everything that can happen, as recorded and as replayed. `atMs` never needs the clock that decide() does not have. */
 export type AutoscaleEvent = { atMs: number } & (
   | { kind: 'tick' }
+  /** At the start the last of all, after the tiers and their containers: from then on workers are started. */
   | { kind: 'host'; budget: HostBudget }
   | { kind: 'tier'; tier: Tier }
   | { kind: 'tier-gone'; tier: string }
@@ -132,8 +133,8 @@ export type AutoscaleEvent = { atMs: number } & (
   | { kind: 'reading'; tier: string; trigger: string; reading: Reading }
   | { kind: 'reading-failed'; tier: string; trigger: string; message: string }
   /**
-   * The tier's containers as the engine lists them now; what is not in the list is gone, but for what is being created. Sent at the start,
-   * whenever in doubt, and at least once a minute, because the engine's events may be missed.
+   * The tier's containers as the engine lists them now; what is not in the list is gone, but for what is being created. Sent after the first
+   * `tier` even if there are none, because nothing is started on the host before all tiers were listed, and whenever in doubt.
    */
   | { kind: 'workers'; tier: string; workers: Worker[] }
   /** One container as it is now. `replaces`: the name that the action `create` gave it. */
@@ -141,6 +142,7 @@ export type AutoscaleEvent = { atMs: number } & (
   | { kind: 'worker-gone'; tier: string; worker: string; why?: string }
   /** An action came to nothing: a worker that was to go proved busy, a container could not start. */
   | { kind: 'action-failed'; tier: string; worker?: string; action: Action['kind']; message: string }
+  /** Stands until the next `paused` or `tier` of this tier. */
   | { kind: 'paused'; tier: string; pause: Tier['pause'] }
   /** `composure scale`: a floor until it is released (undefined). */
   | { kind: 'manual'; tier: string; replicas?: number }

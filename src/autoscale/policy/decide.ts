@@ -4,7 +4,7 @@ import { takeSurplus } from './choose.ts';
 import { decisionOf } from './decision.ts';
 import { evaluate } from './desired.ts';
 import { advance, clearBroken, record } from './record.ts';
-import { type AutoscaleState, NEVER, serving, type TierState } from './state.ts';
+import { type AutoscaleState, NEVER, recount, serving, type TierState } from './state.ts';
 
 export interface Outcome {
   state: AutoscaleState;
@@ -16,6 +16,22 @@ export interface Outcome {
 /** Knows of no host and no tier yet: events tell. */
 export function createState(atMs: number): AutoscaleState {
   return { version: 1, nowMs: atMs, skewMs: 0, tiers: {}, held: {}, serial: 0 };
+}
+
+/**
+ * A state that was kept while nobody decided: after a restart. What had been asked for is under way no more, done or not; the lists of workers
+ * and the notices that the loop begins with tell the rest.
+ */
+export function resumeState(kept: AutoscaleState): AutoscaleState {
+  for (const id in kept.tiers) {
+    const state = kept.tiers[id] as TierState;
+    state.workers = state.workers.filter(({ pending }) => pending !== 'create');
+    for (const worker of state.workers) delete worker.pending;
+    state.listed = false;
+    recount(state);
+  }
+  delete kept.host;
+  return kept;
 }
 
 /**

@@ -111,6 +111,7 @@ export function limitsOf(all: AutoscaleState, state: TierState): string[] {
   if (has(LIMITS.held)) texts.push(`held by ${all.held[tier.project]}`);
   if (has(LIMITS.unproven)) texts.push(`${counts.busy} busy and ${counts.unknown} that nobody can tell to be idle stay`);
   if (has(LIMITS.noHost)) texts.push("the host's budget is not known yet");
+  if (has(LIMITS.unlisted)) texts.push('the containers of some tier have not been listed yet');
   if (has(LIMITS.neverFits)) texts.push(`one worker (${needText(tier.need)}) is more than the whole budget`);
   if (has(LIMITS.pressure)) texts.push(`memory pressure: ${all.host?.pressure ?? 'over'}`);
   if (has(LIMITS.failing)) texts.push(`${state.failures} starts failed: ${state.failure ?? 'no reason given'}`);

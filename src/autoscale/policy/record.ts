@@ -5,10 +5,11 @@ import { SAFETY_THAW_MS } from './desired.ts';
 import { estimateFrom } from './estimate.ts';
 import { type AutoscaleState, createTier, createTrigger, NEVER, recount, type TierState, type WorkerState } from './state.ts';
 
-/** A list may have been taken before an action that was asked for has shown: for so long the action is believed, not the list. */
-export const ANSWER_MS = 10_000;
-/** Creating takes longer than starting where volumes and networks come along. */
-export const CREATE_ANSWER_MS = 60_000;
+/**
+ * A look may be older than an action that was asked for, so the action is believed until it is answered. So many lists in which it does not
+ * show, one after another, mean that its answer is lost. Counted in lists, not in time, because the clock may jump.
+ */
+const DOUBTS = 3;
 /** Events may overtake each other by this much; the clock only went back if they differ by more. */
 const DISORDER_MS = 1000;
 /** Failures further apart than this do not add up. */
@@ -180,18 +181,18 @@ function setBusy(worker: WorkerState, busy: boolean | undefined, nowMs: number, 
 }
 
 function takeList(all: AutoscaleState, state: TierState, list: readonly Worker[]): void {
-  const { nowMs } = all;
+  state.listed = true;
   const listed: WorkerState[] = list.map((worker) => {
     const known = state.workers.find(({ id }) => id === worker.id);
     if (!known) return adopt(all, state, worker);
     // The engine does not know who is busy: what sources said of a worker stands.
     const busy = worker.busy ?? (known.phase === worker.phase ? known.busy : undefined);
-    merge(all, state, known, busy === undefined ? worker : { ...worker, busy });
+    merge(all, state, known, busy === undefined ? worker : { ...worker, busy }, true);
     return known;
   });
   for (const worker of state.workers) {
-    if (worker.pending !== 'create' || nowMs - worker.pendingSinceMs >= CREATE_ANSWER_MS) continue;
-    if (!listed.some(({ number }) => number === worker.number)) listed.push(worker);
+    if (worker.pending !== 'create' || listed.some(({ number }) => number === worker.number)) continue;
+    if (!isLostAnswer(worker)) listed.push(worker);
   }
   state.workers = listed;
 }
@@ -209,6 +210,7 @@ function takeWorker(all: AutoscaleState, state: TierState, worker: Worker, repla
     made.id = worker.id;
     made.number = worker.number;
     delete made.pending;
+    delete made.doubts;
     merge(all, state, made, worker);
   } else state.workers.push(adopt(all, state, worker));
 }
@@ -258,7 +260,7 @@ const NOT_YET: Record<Action['kind'], readonly Worker['phase'][]> = {
   remove: ['stopped'],
 };
 
-function merge(all: AutoscaleState, state: TierState, known: WorkerState, worker: Worker): void {
+function merge(all: AutoscaleState, state: TierState, known: WorkerState, worker: Worker, isList = false): void {
   const { nowMs } = all;
   const { pending } = known;
   known.obsolete = worker.obsolete;
@@ -266,8 +268,9 @@ function merge(all: AutoscaleState, state: TierState, known: WorkerState, worker
   name(known, worker);
   setBusy(known, worker.busy, nowMs, worker.idleSinceMs === undefined ? undefined : worker.idleSinceMs - all.skewMs);
   if (pending !== undefined) {
-    if (NOT_YET[pending].includes(worker.phase) && nowMs - known.pendingSinceMs < ANSWER_MS) return;
+    if (NOT_YET[pending].includes(worker.phase) && !(isList && isLostAnswer(known))) return;
     if (!(pending === 'retire' && worker.phase === 'draining')) delete known.pending;
+    if (known.doubts !== undefined) delete known.doubts;
     if (pending === 'freeze' && worker.phase !== 'frozen') known.restUntilMs = nowMs + REFUSED_MS;
     if (DONE[pending].includes(worker.phase) && worker.phase === 'running') known.failures = 0;
   }
@@ -286,6 +289,11 @@ function merge(all: AutoscaleState, state: TierState, known: WorkerState, worker
 /** Frozen by somebody else, or still frozen after all: a look at what it may have been handed is due at once. */
 function suspect(state: TierState, nowMs: number): void {
   state.frozenSinceMs = nowMs - SAFETY_THAW_MS;
+}
+
+function isLostAnswer(worker: WorkerState): boolean {
+  worker.doubts = (worker.doubts ?? 0) + 1;
+  return worker.doubts >= DOUBTS;
 }
 
 /** It ended by itself, sooner after its start than any worker that works. */
@@ -310,6 +318,7 @@ function takeFailure(state: TierState, action: Action['kind'], id: string | unde
   if (action === 'create' || action === 'start') fail(state, nowMs, message);
   if (!worker || worker.pending !== action) return;
   delete worker.pending;
+  delete worker.doubts;
   switch (action) {
     case 'create':
       state.workers.splice(index, 1);

@@ -40,6 +40,8 @@ export interface WorkerState extends Worker {
   /** The action that was asked for and has not been answered. */
   pending?: Action['kind'];
   pendingSinceMs: number;
+  /** Lists since then in which it does not show. */
+  doubts?: number;
   /** It is draining to be kept stopped. */
   keep?: boolean;
   /** Starts that failed, one after another. */
@@ -71,6 +73,8 @@ export interface TierState {
   /** In the order of tier.triggers. */
   triggers: TriggerState[];
   workers: WorkerState[];
+  /** Its containers have been listed since decide began: until then nobody is given anything, because the ledger may lack some. */
+  listed: boolean;
   counts: Counts;
   manual?: number;
   highest: SlidingExtreme;
@@ -134,11 +138,12 @@ export const LIMITS = {
   neverFits: 1 << 17,
   failing: 1 << 18,
   notice: 1 << 19,
+  unlisted: 1 << 20,
 } as const;
 
 /** Limits that the host sets, in admission. */
 export const HOST_LIMITS =
-  LIMITS.budget | LIMITS.reserved | LIMITS.starts | LIMITS.pressure | LIMITS.noHost | LIMITS.neverFits | LIMITS.failing;
+  LIMITS.budget | LIMITS.reserved | LIMITS.starts | LIMITS.pressure | LIMITS.noHost | LIMITS.neverFits | LIMITS.failing | LIMITS.unlisted;
 
 export function createTier(tier: Tier, nowMs: number): TierState {
   return {
@@ -146,6 +151,7 @@ export function createTier(tier: Tier, nowMs: number): TierState {
     sinceMs: nowMs,
     triggers: tier.triggers.map(({ name }) => createTrigger(name)),
     workers: [],
+    listed: false,
     counts: emptyCounts(),
     highest: emptyWindow(),
     lowest: emptyWindow(),
