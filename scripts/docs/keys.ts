@@ -10,6 +10,7 @@ type Schema = z.core.JSONSchema.JSONSchema;
 
 /** JSON Schema for editors: our keys inside a compose file, everything else left to Compose's own schema. */
 export function composeSchema(): object {
+  const service = properties(KEYS.service);
   return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: 'Composure’s keys in a compose file',
@@ -18,9 +19,29 @@ export function composeSchema(): object {
     type: 'object',
     properties: {
       ...properties(KEYS.project),
-      services: { type: 'object', additionalProperties: { type: 'object', properties: properties(KEYS.service) } },
+      services: {
+        type: 'object',
+        additionalProperties: { type: 'object', properties: { ...service, 'x-autoscale': withShared(service['x-autoscale']) } },
+      },
     },
+    $defs: { trigger: triggersOf(service['x-autoscale']) },
   };
+}
+
+/** Both forms of x-autoscale have the same list of all triggers, which is most of the schema. */
+function withShared(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withShared);
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inside]) =>
+      key === 'triggers' && inside?.type === 'array' ? [key, { ...inside, items: { $ref: '#/$defs/trigger' } }] : [key, withShared(inside)],
+    ),
+  );
+}
+
+function triggersOf(key: object | undefined): unknown {
+  const [short] = (key as Schema).anyOf as [Schema, Schema];
+  return (short.properties?.triggers as Schema | undefined)?.items;
 }
 
 function properties(keys: Record<string, z.ZodType>): Record<string, object> {
@@ -106,7 +127,7 @@ function triggerSection(type: TriggerType): string {
   const metricTypes = type.metricTypes.map((one) => `\`${one}\``).join(', ');
   const rows = fieldRows(keyJsonSchema(type.metadata), '');
   const zero = type.activates ? 'It can lift a service from zero.' : 'It cannot lift a service from zero.';
-  const frozen = type.freezable ? 'Workers may be frozen.' : 'Workers cannot be frozen: its server drops a client that stays silent.';
+  const frozen = type.freezable ? 'Its workers may be frozen.' : 'Its workers cannot be frozen.';
   return [
     `### Trigger \`${type.type}\``,
     '',

@@ -97,5 +97,7 @@ function listName(metadata: Record<string, string>, { framework }: Tier, notes: 
     sidekiq: `${own === undefined ? '' : `${own}:`}queue:${queue}`,
   }[framework];
   metadata.listName = key;
-  notes.push(`KEDA counts the list ${key} alone: jobs that run, that are delayed, or that wait in another priority are not seen there.`);
+  notes.push(
+    `KEDA counts the list ${key} alone: jobs that run, that are delayed, or that wait in another priority are not seen there. In a compose file, beside tier.framework, listName is ${queue}.`,
+  );
 }

@@ -1,5 +1,5 @@
 import { Failure } from '../kit/errors.ts';
-import { canFallBack } from '../project/autoscale.ts';
+import { canFallBack, whichFreezable } from '../project/autoscale.ts';
 import type { AutoscaleRules, AutoscaleSpec, AutoscaleTrigger, Project, Service } from '../project/model.ts';
 import { triggerType } from '../triggers/list.ts';
 import type { Framework, TriggerType } from '../triggers/model.ts';
@@ -42,7 +42,7 @@ export interface TierOptions {
 
 export type ScaledService = Service & { autoscale: AutoscaleSpec };
 
-/** The services of a project that have x-autoscale, in the file's order. */
+/** The services of a project that have x-autoscale. */
 export const scaledServices = ({ services }: Project): ScaledService[] =>
   Object.values(services).filter((service): service is ScaledService => service.autoscale !== undefined);
 
@@ -61,7 +61,7 @@ export const alwaysOnOf = ({ name, services }: Project): AlwaysOn[] =>
 export function tierOf(project: string, service: ScaledService, options: TierOptions = {}): { tier: Tier; warnings: string[] } {
   const spec = service.autoscale;
   const warnings: string[] = [];
-  const triggers = spec.triggers.map((trigger) => readTrigger(trigger, options.types));
+  const triggers = readTriggers(spec.triggers, options.types);
   const need = needOf(service, warnings);
   const min = spec.min ?? (triggers.some(({ activates }) => activates) ? DEFAULTS.min : 1);
   const max = spec.max ?? Math.max(1, min, options.budget ? fitting(need, options.budget) : 0);
@@ -107,19 +107,25 @@ export function tierOf(project: string, service: ScaledService, options: TierOpt
   return { tier, warnings };
 }
 
-function readTrigger(trigger: AutoscaleTrigger, types: readonly TriggerType[] | undefined): TierTrigger {
-  const type = types ? types.find((one) => one.type === trigger.type) : triggerType(trigger.type);
-  if (!type) throw new Error(`no trigger of type ${trigger.type}`);
-  const { value, activation } = type.target(trigger.metadata);
-  return {
-    name: trigger.name,
-    type: trigger.type,
-    metricType: trigger.metricType,
-    ...(value === undefined ? {} : { target: value }),
-    activation,
-    activates: type.activates,
-    freezable: type.freezable,
-  };
+function readTriggers(triggers: readonly AutoscaleTrigger[], types: readonly TriggerType[] | undefined): TierTrigger[] {
+  const found = triggers.map((trigger) => {
+    const type = types ? types.find((one) => one.type === trigger.type) : triggerType(trigger.type);
+    if (!type) throw new Error(`no trigger of type ${trigger.type}`);
+    return { trigger, type };
+  });
+  const freezable = whichFreezable(found.map(({ type }) => type));
+  return found.map(({ trigger, type }, index) => {
+    const { value, activation } = type.target(trigger.metadata);
+    return {
+      name: trigger.name,
+      type: trigger.type,
+      metricType: trigger.metricType,
+      ...(value === undefined ? {} : { target: value }),
+      activation,
+      activates: type.activates,
+      freezable: freezable[index] === true,
+    };
+  });
 }
 
 function needOf(service: Service, warnings: string[]): Need {

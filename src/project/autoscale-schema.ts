@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { count, duration, flag, port, scalar, text, word } from '../kit/fields.ts';
-import { TRIGGERS } from '../triggers/list.ts';
-import { FRAMEWORKS, type TriggerType } from '../triggers/model.ts';
+import { FRAMEWORKS } from '../triggers/model.ts';
 
 /**
  * `x-autoscale`: the spec of a KEDA ScaledObject without scaleTargetRef, KEDA's annotations as fields, and our additions under `tier`.
@@ -74,7 +73,7 @@ const scalingRules = (what: string, window: string, limit: string) =>
     .describe(`HPA’s rules for ${what}.`)
     .meta({ samples: [{ stabilizationWindowSeconds: 120 }] });
 
-const triggerFields = {
+export const triggerFields = {
   name: scalar('a name of letters, digits, "_" and "-" that begins with a letter', (value) =>
     /^[A-Za-z][A-Za-z0-9_-]*$/.test(value) ? value : undefined,
   )
@@ -100,10 +99,6 @@ export const anyTrigger = z.strictObject({
   ...triggerFields,
 });
 
-/** The same for editors, which then complete and check the metadata of each type. */
-const triggerOf = (type: TriggerType) =>
-  z.strictObject({ type: z.literal(type.type), metadata: type.metadata, ...triggerFields }).describe(type.summary);
-
 const warm = z
   .union([
     word('frozen', 'stopped', 'none'),
@@ -124,7 +119,7 @@ const warm = z
   ])
   .optional()
   .describe(
-    'What stands ready while nothing is to do: `frozen`, `stopped` (one container, or a mapping with a count) or `none`. Left out: `none` for heavy; one frozen where drainTarget is at most 5s, the service goes to zero and every trigger’s server bears a silent client; otherwise one stopped.',
+    'What stands ready while nothing is to do: `frozen`, `stopped` (one container, or a mapping with a count) or `none`. Left out: `none` for heavy; one frozen where drainTarget is at most 5s, the service goes to zero and every trigger allows it; otherwise one stopped.',
   )
   .meta({ samples: ['stopped', { frozen: 2 }] });
 
@@ -338,9 +333,9 @@ const annotations = z.looseObject(
   },
 );
 
-const fieldsForm = <T extends z.ZodType>(trigger: T) => z.strictObject({ ...specFields(trigger), ...pauseFields, tier });
+export const fieldsForm = <T extends z.ZodType>(trigger: T) => z.strictObject({ ...specFields(trigger), ...pauseFields, tier });
 
-const objectForm = <T extends z.ZodType>(trigger: T) =>
+export const objectForm = <T extends z.ZodType>(trigger: T) =>
   z.strictObject({
     apiVersion: word('keda.sh/v1alpha1').describe('KEDA’s version.'),
     kind: word('ScaledObject').describe('A ScaledJob starts a container for each job, which is not done here.'),
@@ -357,18 +352,6 @@ const objectForm = <T extends z.ZodType>(trigger: T) =>
 export const autoscaleFields = fieldsForm(anyTrigger);
 /** A whole ScaledObject, without the metadata of triggers checked. */
 export const scaledObjectForm = objectForm(anyTrigger);
-
-const triggerForms = (): z.ZodType => {
-  const [first, ...more] = TRIGGERS.map(triggerOf);
-  return first ? z.union([first, ...more]) : anyTrigger;
-};
-
-/** The key as editors and the reference page show it. */
-export const autoscaleKey = z
-  .union([fieldsForm(triggerForms()), objectForm(triggerForms())])
-  .describe(
-    'Scales this service by what its triggers say: the `spec` of a KEDA ScaledObject without `scaleTargetRef`, or a whole ScaledObject. The service needs `deploy.resources.limits.memory`.',
-  );
 
 export type AutoscaleFields = z.output<typeof autoscaleFields>;
 export type ScaledObjectForm = z.output<typeof scaledObjectForm>;

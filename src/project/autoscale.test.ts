@@ -25,7 +25,13 @@ const type = (given: Partial<TriggerType> & { type: string }): TriggerType => ({
 const types = [
   type({ type: 'queue' }),
   type({ type: 'shy-queue', freezable: false }),
-  type({ type: 'cpu', metadata: z.strictObject({ value: count(1) }), metricTypes: ['Utilization', 'AverageValue'], activates: false }),
+  type({
+    type: 'cpu',
+    metadata: z.strictObject({ value: count(1) }),
+    metricTypes: ['Utilization', 'AverageValue'],
+    activates: false,
+    freezable: false,
+  }),
 ];
 
 const QUEUE = '      triggers: [{type: queue, metadata: {list: jobs}}]\n';
@@ -281,7 +287,7 @@ describe('what is wrong is named with its place', () => {
     ],
     [
       '      triggers: [{type: shy-queue, metadata: {list: a}}]\n      tier: {warm: frozen}\n',
-      '7:14: x-autoscale.tier.warm of service w: a shy-queue trigger’s server drops a consumer that stays silent, and a frozen one does; choose stopped or none',
+      '7:14: x-autoscale.tier.warm of service w: a worker that a shy-queue trigger scales cannot be frozen, because what it is connected to may drop a client that stays silent; choose stopped or none',
     ],
     [
       `${QUEUE}      minReplicaCount: 2\n      tier: {warm: frozen}\n`,

@@ -279,14 +279,25 @@ function checkFormula(spec: AutoscaleSpec, path: Path, problems: Problem[]): voi
     problems.push({ path: where, message: `${fieldName(where)}: it reads none of the triggers ${named.join(', ')}` });
 }
 
+/** They read nothing that a worker is connected to: what it is connected to is known from the other triggers. */
+const NO_CONNECTION: readonly string[] = ['cron', 'cpu', 'memory'];
+
+/** Of triggers of these types beside each other: whose workers may be frozen. A trigger without a connection says what the others say. */
+export function whichFreezable(types: readonly Pick<TriggerType, 'type' | 'freezable'>[]): boolean[] {
+  const isKnown = types.some(({ freezable }) => freezable);
+  return types.map(({ type, freezable }) => freezable || (isKnown && NO_CONNECTION.includes(type)));
+}
+
 function checkWarm(spec: AutoscaleSpec, path: Path, types: readonly TriggerType[], problems: Problem[]): void {
   if (spec.tier.warm?.kind !== 'frozen') return;
   const where = [...path, 'tier', 'warm'];
-  const dropped = spec.triggers.find((trigger) => types.find((type) => type.type === trigger.type)?.freezable === false);
+  const found = spec.triggers.flatMap((trigger) => types.find((type) => type.type === trigger.type) ?? []);
+  const freezable = whichFreezable(found);
+  const dropped = spec.triggers.find((_, index) => freezable[index] === false);
   if (dropped)
     problems.push({
       path: where,
-      message: `${fieldName(where)}: a ${dropped.type} trigger’s server drops a consumer that stays silent, and a frozen one does; choose stopped or none`,
+      message: `${fieldName(where)}: a worker that a ${dropped.type} trigger scales cannot be frozen, because what it is connected to may drop a client that stays silent; choose stopped or none`,
     });
   else if ((spec.min ?? 0) > 0 && spec.idle === undefined)
     problems.push({

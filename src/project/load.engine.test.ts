@@ -149,7 +149,7 @@ describe('our keys', () => {
     expect(failure.where).toBe('compose.yaml:5:32');
     expect(failure.details.join('\n')).not.toContain('not-to-be-seen');
     expect(`${failure.message}\n${failure.details.join('\n')}`).toMatchInlineSnapshot(`
-      "x-edge.host[1] of service api: expected a host name without scheme, port or path, such as shop.example.com, found "http://x" (and 18 more)
+      "x-edge.host[1] of service api: expected a host name without scheme, port or path, such as shop.example.com, found "http://x" (and 20 more)
       compose.yaml:5:32: x-edge.host[1] of service api: expected a host name without scheme, port or path, such as shop.example.com, found "http://x"
       compose.yaml:6:7: x-edge.port of service api: expected a port number from 1 to 65535, found "80a"
       compose.yaml:7:7: x-edge of service api has no field "helth"; did you mean "health"?
@@ -158,6 +158,8 @@ describe('our keys', () => {
       compose.yaml:9:7: x-edge.tls of service api: expected true, false or "acme", found "5"
       compose.yaml:10:7: x-edge.rate_limit of service api needs the field "requests"
       compose.yaml:11:7: x-edge.timeout of service api: expected a mapping, found "\${SECRET_VALUE}"
+      compose.yaml:16:5: x-autoscale of service two needs the field "triggers"
+      compose.yaml:16:5: service two: x-autoscale needs deploy.resources.limits.memory: without a limit nobody can say how many containers the host has room for
       compose.yaml:18:9: service two: x-edge needs "port": choose one of the 2 that the service exposes (80, 81)
       compose.yaml:19:9: x-edge[1] of service two: expected a mapping, found "5"
       compose.yaml:22:5: service tcp: x-edge with protocol: tcp needs "listen", the host port to take connections on

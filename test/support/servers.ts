@@ -26,6 +26,8 @@ export interface Server {
   ip(): Promise<string>;
   exec(command: string[], options?: { input?: string }): Promise<RunResult>;
   logs(): Promise<string>;
+  /** As Docker says it: running, exited, ... */
+  state(): Promise<string>;
   kill(signal?: string): Promise<void>;
   /** Ends it; its port answers no more. */
   stop(): Promise<void>;
@@ -86,6 +88,7 @@ export async function openServers(title: string): Promise<Servers> {
           const { stdout, stderr } = await run('docker', ['logs', container]);
           return stdout + stderr;
         },
+        state: () => docker(['inspect', '--format', '{{.State.Status}}', container]),
         kill: async (signal = 'SIGKILL') => void (await docker(['kill', '--signal', signal, container])),
         stop: async () => void (await docker(['rm', '--force', '--volumes', container])),
         async restart() {
