@@ -35,6 +35,21 @@ function hourCount(text: string): number {
   return hours;
 }
 
+const list = (text: string): string[] => text.split(',').filter(Boolean);
+
+function atLeast0(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0) || value === Number.POSITIVE_INFINITY)
+    throw new InvalidArgumentError('it takes a number, at least 0.');
+  return value;
+}
+
+function above0(text: string): number {
+  const value = atLeast0(text);
+  if (value === 0) throw new InvalidArgumentError('it takes a number above 0.');
+  return value;
+}
+
 /** A command that works on the project of the current folder. */
 function onProject(command: Command): Command {
   return command
@@ -223,6 +238,37 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }, wr
       const project = startLoading(io, flags);
       await (await import('./commands/scale.ts')).scaleCommand(io, words, flags, project);
     });
+
+  onProject(program.command('simulate'))
+    .description('play a workload against the scaled services in virtual time and compare policies; touches nothing')
+    .option('--policy <names>', 'ours, fixed:N, fixed:max, threshold, keda, keda-tuned, keda-patient', list, [
+      'ours',
+      'fixed:max',
+      'threshold',
+      'keda',
+      'keda-tuned',
+    ])
+    .option('--scenario <file>', 'host and tiers from this YAML or JSON file, or the built-in "reference"; default the project’s')
+    .option('--trace <file>', 'jobs from a file: at,tier,seconds, a SWIM or an Azure LLM trace')
+    .option('--rule <changes>', 'how rows of a trace become jobs: base=2,bytesPerSecond=100e6,medium=10,heavy=60,cap=1800')
+    .option('--workload <model>', 'jobs from a model: poisson, bursts, cron, minutely, pareto, poison', 'poisson')
+    .option('--seed <number>', 'of everything that is random', atLeast0, 1)
+    .option('--hours <number>', 'how long the model runs (default 24), or how much of the trace is played', above0)
+    .option('--load <share>', 'mean load of a model, as a share of what all workers could do', above0, 0.2)
+    .option('--host-cpus <number>', 'cores of the host; default this one’s', above0)
+    .option('--host-memory <size>', 'memory of the host, such as 64g; default this one’s')
+    .option('--price-cpu-hour <money>', 'of one CPU for an hour', atLeast0, 0.04048)
+    .option('--price-gb-hour <money>', 'of one GB for an hour', atLeast0, 0.004445)
+    .option('--plot <file>', 'write a picture over time: .svg, or a page')
+    .addHelpText(
+      'after',
+      example(
+        'simulate --workload cron',
+        'simulate --trace jobs.csv --plot jobs.html',
+        'simulate --scenario reference --workload bursts --hours 72 --policy ours,keda-tuned --json',
+      ),
+    )
+    .action(async (flags) => (await import('./commands/simulate.ts')).simulateCommand(io, flags, () => startLoading(io, flags)));
 
   const edge = program.command('edge').description('the HAProxy in front of all projects of this host');
   const edgeCommand = (name: string, text: string): Command => edge.command(name).description(text).option('--json', 'print JSON');

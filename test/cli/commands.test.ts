@@ -11,6 +11,7 @@ const READ_ONLY = new Set([
   'status',
   'releases',
   'logs',
+  'simulate',
   'autoscale status',
   'autoscale explain',
   'autoscale export',
