@@ -176,7 +176,7 @@ class World {
       const state = this.state.tiers[entry.id];
       const read = this.lastRead.get(entry.id);
       if (!state || !read || (read.jobs === 0 && !read.noticed && !this.failing.has(entry.id))) continue;
-      if ((state.limits & LIMITS.reserved) !== 0 || free < nanoCpus(entry.need)) continue;
+      if ((state.limits & (LIMITS.reserved | LIMITS.noHost | LIMITS.unlisted)) !== 0 || free < nanoCpus(entry.need)) continue;
       if (state.workers.some(({ phase, restUntilMs }) => phase === 'frozen' && restUntilMs <= this.state.nowMs)) {
         throw new Error(`${entry.id} has work and frozen workers`);
       }

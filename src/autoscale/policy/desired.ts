@@ -195,13 +195,15 @@ export function evaluate(all: AutoscaleState, state: TierState): void {
   if (active || lost || noticed) quiet = false;
   if (lost) limits |= LIMITS.metrics;
   if (noticed) limits |= LIMITS.notice;
-  if (!quiet) state.activeAtMs = nowMs;
+  // What was going on at the last look went on until now.
+  if (!quiet || !state.quiet) state.activeAtMs = nowMs;
   state.raw = raw;
   state.quiet = quiet;
   state.lost = lost;
 
   const { scaleUp, scaleDown } = tier.behavior;
-  const highest = slide(state.highest, 'highest', raw, nowMs, scaleDown.stabilizationWindowMs);
+  // While nobody knows what is needed, what is there is needed.
+  const highest = slide(state.highest, 'highest', lost ? Math.max(raw, current) : raw, nowMs, scaleDown.stabilizationWindowMs);
   const lowest = slide(state.lowest, 'lowest', raw, nowMs, scaleUp.stabilizationWindowMs);
   let stabilized = withinWindows(current, lowest, highest);
   if (stabilized !== raw && raw !== current) limits |= LIMITS.window;
