@@ -41,13 +41,19 @@ const ACTIONS = ['start', 'die', 'destroy', 'pause', 'unpause', 'health_status',
  */
 export async function runAgent(given: AgentOptions): Promise<void> {
   const presence = await takeHost(given.stateFolder, given.form ?? 'foreground', given.report, () => followedBy(given));
-  const options = { ...given, report: presence.report };
+  const failed = new AbortController();
+  const options = { ...given, report: presence.report, signal: AbortSignal.any([given.signal, failed.signal]) };
   const { report } = options;
+  let tasks: Promise<void>[] = [];
   try {
     report({ kind: 'note', text: 'the agent scales services, follows containers and keeps certificates valid' });
-    await Promise.all([followContainers(options), keepCertificates(options), runAutoscaler(options)]);
+    tasks = [followContainers(options), keepCertificates(options), runAutoscaler(options)];
+    await Promise.all(tasks);
     report({ kind: 'note', text: 'the agent ended' });
   } finally {
+    // When one fails the others still end in order: what is frozen has to be thawed.
+    failed.abort();
+    await Promise.allSettled(tasks);
     await presence.leave();
   }
 }
