@@ -1,6 +1,6 @@
 import { Failure } from '../kit/errors.ts';
 import type { ProgressEvent, Report } from '../kit/events.ts';
-import { packageVersion } from '../kit/version.ts';
+import { packageVersion } from '../kit/package.ts';
 import { type AgentForm, type AgentStatus, agentLockPath, writeAgentStatus } from '../state/agent.ts';
 import { describeHolder, readLock, takeLock } from '../state/lock.ts';
 import { ownIdentity } from '../state/process.ts';

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { parseDurationMs } from '../kit/duration.ts';
-import { packageVersion } from '../kit/version.ts';
+import { packageVersion } from '../kit/package.ts';
 import type { Project } from '../project/model.ts';
 import type { Outcome, ProjectFlags } from './flags.ts';
 import type { Io } from './io.ts';

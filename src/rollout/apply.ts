@@ -209,15 +209,19 @@ async function createContainers(world: World, totals: { service: string; add: nu
 
 async function startContainers(world: World, service: string, ids: string[]): Promise<string> {
   const definition = world.project.services[service];
-  const routed = definition !== undefined && definition.edge.length > 0;
-  if (routed) await joinEdge(world, ids);
-  const start = async (id: string): Promise<void> => {
-    await startNamed(world.docker, id);
-    if (definition && definition.postStart.length > 0)
-      await runHooks(world.docker, await world.docker.inspectContainer(id), definition.postStart, 'post_start', world.report);
-  };
-  // The edge may know a container before it runs: it gets no request until the switch, and its check begins at once.
-  await Promise.all([...ids.map(start), ...(routed ? [addDraining(world, service, ids)] : [])]);
+  await Promise.all(
+    ids.map(async (id) => {
+      await startNamed(world.docker, id);
+      if (definition && definition.postStart.length > 0)
+        await runHooks(world.docker, await world.docker.inspectContainer(id), definition.postStart, 'post_start', world.report);
+    }),
+  );
+  if (definition && definition.edge.length > 0) {
+    // While the application boots, the engine has time for a second network. The edge may know a container that is not ready: it gets no
+    // request until the switch, and its check begins.
+    await joinEdge(world, ids);
+    await addDraining(world, service, ids);
+  }
   const infos = await Promise.all(ids.map((id) => world.docker.findContainer(id)));
   return infos.flatMap((info) => (info ? nameOf(info) : [])).join(', ');
 }

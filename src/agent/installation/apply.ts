@@ -5,12 +5,13 @@ import { buildImage } from '../../docker/images.ts';
 import { Failure } from '../../kit/errors.ts';
 import type { Report } from '../../kit/events.ts';
 import { storageFailure, syncFolder, writeFileDurably } from '../../kit/files.ts';
+import { packageFolder } from '../../kit/package.ts';
 import { run } from '../../kit/spawn.ts';
 import { waitFor } from '../../kit/wait.ts';
 import { readAgentStatus } from '../../state/agent.ts';
 import type { InstallPlan, InstallStep } from './model.ts';
 import { ensureStateFolder } from './observe.ts';
-import { agentDockerfile, packageFolder } from './package.ts';
+import { agentDockerfile } from './package.ts';
 import { describeInstallStep } from './plan.ts';
 
 export interface InstallWorld {

@@ -2,11 +2,8 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { packageVersion } from '../../kit/version.ts';
+import { packageFolder, packageVersion } from '../../kit/package.ts';
 
-/** The folder of this package, checkout or installed. */
-export const packageFolder = (): string => fileURLToPath(new URL('../../../', import.meta.url)).replace(/\/$/, '');
 export const packageScript = (): string => join(packageFolder(), 'bin', 'composure.js');
 export const agentDockerfile = (): string => join(packageFolder(), 'images', 'agent', 'Dockerfile');
 

@@ -1,7 +1,7 @@
 import { findInstallation, type Host, thisHost } from '../../../agent/installation/observe.ts';
 import { engineSocket, openDocker } from '../../../docker/api.ts';
 import { formatMs } from '../../../kit/duration.ts';
-import { packageVersion } from '../../../kit/version.ts';
+import { packageVersion } from '../../../kit/package.ts';
 import { readAgentStatus } from '../../../state/agent.ts';
 import { agentName, stateFolder } from '../../../state/folder.ts';
 import { residentBytes } from '../../../state/process.ts';
