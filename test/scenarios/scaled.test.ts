@@ -66,6 +66,7 @@ test('releases and rollbacks keep the autoscaler’s count, what it froze, what 
       const mark = {
         kind: 'draining' as const,
         signalled: true,
+        // biome-ignore lint/suspicious/noThenProperty: the mark's own word; nobody awaits a mark
         then: 'remove' as const,
         why: 'idle',
         service: 'worker',
