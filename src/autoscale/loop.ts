@@ -455,7 +455,11 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
     const said = tellTier(post);
     await followWishes(post);
     await fleet.relist(post.crew);
-    if (isNew) goOnDraining(post);
+    if (isNew) {
+      // Nobody is given anything before every tier's containers are known, that there are none among it.
+      tell({ kind: 'workers', tier: id, workers: structuredClone([...post.crew.workers.values()]) });
+      goOnDraining(post);
+    }
     openSources(post);
     return said.map((text) => `${project.name}: ${text}`);
   }

@@ -131,7 +131,8 @@ async function removeOldContainers(world: World, plan: Plan): Promise<number> {
   const listed = await listProjectContainers(world.docker, world.project.name);
   const stopped = listed.filter(({ State }) => State === 'exited' || State === 'created' || State === 'dead');
   // To Compose a stopped container of the same configuration and image is as good as the one that runs: `up -d` might start it instead.
-  const twins = new Set(listed.filter(({ State }) => State === 'running').map(identityOf));
+  const leaving = await leavingContainers(world);
+  const twins = new Set(listed.filter(({ Id, State }) => State === 'running' && !leaving.has(Id)).map(identityOf));
   const warm = await warmContainers(world, plan, stopped);
   let removed = 0;
   for (const container of stopped) {

@@ -129,5 +129,8 @@ function healthOf(containers: ContainerSummary[], scaled: ReleasedService['autos
           : State;
     counts.set(health, (counts.get(health) ?? 0) + 1);
   }
-  return [...counts].map(([health, count]) => (counts.size > 1 ? `${count} ${health}` : health)).join(', ');
+  return [...counts]
+    .sort()
+    .map(([health, count]) => (counts.size > 1 ? `${count} ${health}` : health))
+    .join(', ');
 }
