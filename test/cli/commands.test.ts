@@ -91,6 +91,9 @@ test('the top level at a glance', async () => {
                                      otherwise
       autoscale                      services that follow their queues, see
                                      x-autoscale
+      simulate [options]             play a workload against the scaled services in
+                                     virtual time and compare policies; touches
+                                     nothing
       edge                           the HAProxy in front of all projects of this
                                      host
       agent [options]                follow containers that are recreated by hand
