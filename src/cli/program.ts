@@ -241,13 +241,11 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }, wr
 
   onProject(program.command('simulate'))
     .description('play a workload against the scaled services in virtual time and compare policies; touches nothing')
-    .option('--policy <names>', 'ours, fixed:N, fixed:max, threshold, keda, keda-tuned, keda-patient', list, [
-      'ours',
-      'fixed:max',
-      'threshold',
-      'keda',
-      'keda-tuned',
-    ])
+    .option(
+      '--policy <names>',
+      'of ours, fixed:N, fixed:max, threshold, keda, keda-tuned, keda-patient; default ours and the usual others',
+      list,
+    )
     .option('--scenario <file>', 'host and tiers from this YAML or JSON file, or the built-in "reference"; default the project’s')
     .option('--trace <file>', 'jobs from a file: at,tier,seconds, a SWIM or an Azure LLM trace')
     .option('--rule <changes>', 'how rows of a trace become jobs: base=2,bytesPerSecond=100e6,medium=10,heavy=60,cap=1800')

@@ -108,6 +108,9 @@ test('the top level at a glance', async () => {
       scale [options] <service=count...>  give scaled services a least count until
                                           it is released; the autoscaler decides
                                           above it
+      simulate [options]                  play a workload against the scaled
+                                          services in virtual time and compare
+                                          policies; touches nothing
       edge                                the HAProxy in front of all projects of
                                           this host
       agent                               the one long-running process of this host:

@@ -21,7 +21,7 @@ import type { Io } from '../io.ts';
 import { table } from '../render/table.ts';
 
 export interface SimulateFlags extends ProjectFlags {
-  policy: string[];
+  policy?: string[];
   scenario?: string;
   trace?: string;
   rule?: string;
@@ -36,12 +36,14 @@ export interface SimulateFlags extends ProjectFlags {
   plot?: string;
 }
 
+const DEFAULT_POLICIES = ['ours', 'fixed:max', 'threshold', 'keda', 'keda-tuned'];
+
 /** Plays a workload against the project's scaled services, once for each policy, in virtual time; nothing on the host is touched. */
 export async function simulateCommand(io: Io, flags: SimulateFlags, load: () => Promise<Project>): Promise<void> {
   const scenario = await scenarioOf(io, flags, load);
   const workload = await workloadOf(io, flags, scenario);
   const price: Price = { cpuHour: flags.priceCpuHour, gbHour: flags.priceGbHour };
-  const policies = flags.policy.map((name) => policyByName(name, flags.seed));
+  const policies = (flags.policy ?? DEFAULT_POLICIES).map((name) => policyByName(name, flags.seed));
   const runs: Run[] = policies.map((policy) => new World(scenario, workload, policy).run());
   const reports = runs.map((run) => reportOf(run, price));
   if (flags.plot) {
