@@ -517,7 +517,7 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
     const { crew, service } = post;
     const { triggers } = service.autoscale;
     const from = JSON.stringify([
-      triggers.map(({ name, type, metadata }) => [name, type, metadata]),
+      triggers.map(({ name, type, metadata, metricType }) => [name, type, metadata, metricType]),
       service.environment,
       crew.tier.framework,
     ]);
@@ -528,14 +528,14 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
     post.triggers.clear();
     post.polled.clear();
     const context = contextOf(post);
-    post.sources = triggers.map(({ name, type, metadata }) => {
+    post.sources = triggers.map(({ name, type, metadata, metricType }) => {
       const kind = types ? types.find((one) => one.type === type) : triggerType(type);
       const summary = (text: string, failing: boolean) => {
         post.triggers.set(name, { name, type, atMs: now(), summary: text, failing });
         statusSoon();
       };
       post.triggers.set(name, { name, type, summary: 'not read yet', failing: false });
-      const trigger = openOrExplain(kind, metadata, context);
+      const trigger = openOrExplain(kind, metadata, { ...context, ...(metricType ? { metricType } : {}) });
       return openSource({
         name,
         type,
@@ -600,6 +600,8 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
         return docker.exec(id, command);
       },
       usage: () => readUsage(docker, running(), crew.tier.need, post.usage),
+      workers: async () =>
+        running().map((id) => ({ hostname: id.slice(0, 12), addresses: Object.values(crew.containers.get(id)?.addresses ?? {}) })),
       now,
     };
   }

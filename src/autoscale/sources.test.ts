@@ -78,7 +78,8 @@ test('a failure is told and tried again, and nothing is told after the end', asy
     if (read === 1) throw new Error('no answer');
     return { value: read };
   });
-  const { source, said } = open(given, { pauseMs: () => 20 });
+  // Soon after a failure; a reading is not followed by another one while the test looks.
+  const { source, said } = open(given, { pauseMs: (reading) => (reading ? 60_000 : 20) });
   await vi.waitFor(() => expect(said).toEqual(['failed no answer', 'reading 2']));
   await source.close();
   given.notify({ kind: 'changed' });

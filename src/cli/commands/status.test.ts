@@ -27,7 +27,7 @@ test.each([
     'scaled: what runs is what is wanted',
     released(1, scaled),
     [container('light', 'running', 'Up 1 minute (healthy)'), container('light', 'paused', 'Up 1 minute (Paused)')],
-    { running: 1, frozen: 1, wanted: 2, scaled: { min: 0, max: 8 }, health: '1 healthy, 1 frozen' },
+    { running: 1, frozen: 1, wanted: 2, scaled: { min: 0, max: 8 }, health: '1 frozen, 1 healthy' },
   ],
   ['scaled to nothing', released(3, scaled), [], { running: 0, wanted: 0, health: 'idle' }],
   ['nothing where there has to be one', released(1, { min: 1, settings: 'x' }), [], { scaled: { min: 1 }, health: 'down' }],
