@@ -57,10 +57,14 @@ export function countFor(metricType: MetricType, value: number, target: number, 
   const average = metricType === 'AverageValue';
   const ratio = average ? (current > 0 ? value / (target * current) : undefined) : value / target;
   if (ratio !== undefined && current > 0 && withinTolerance(ratio, tier)) return current;
-  if (average) return Math.ceil(value / target - EPSILON);
-  const count = Math.ceil(Math.max(1, ready) * (value / target) - EPSILON);
+  if (average) return roundUp(value / target);
+  const count = roundUp(Math.max(1, ready) * (value / target));
   // Containers that are still starting take nothing off the others yet: that is no reason for fewer.
   return ready < current ? Math.max(current, count) : count;
+}
+
+export function roundUp(workers: number): number {
+  return Math.max(0, Math.ceil(workers - EPSILON));
 }
 
 function withinTolerance(ratio: number, { behavior }: Tier): boolean {
@@ -99,7 +103,7 @@ export function demandOf(state: TierState, spec: TierTrigger, trigger: TriggerSt
   if (!trigger.reading) return { raw: 0, active: false, lost, fallback: false };
   const raw =
     spec.target === undefined
-      ? Math.ceil(slotsFor(state, trigger).slots / tier.concurrency - EPSILON)
+      ? roundUp(slotsFor(state, trigger).slots / tier.concurrency)
       : countFor(spec.metricType, trigger.reading.value, spec.target, tier, state.counts.running, current);
   return { raw, active: spec.activates && trigger.reading.value > spec.activation, lost, fallback: false };
 }
