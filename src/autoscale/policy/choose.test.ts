@@ -238,7 +238,7 @@ describe('warm pools', () => {
     ]);
   });
 
-  test('an idle tier without a pool gets it while nobody waits, and not again right after it gave way', () => {
+  test('an idle tier without a pool gets it while nobody waits', () => {
     const run = alone({ warm: { kind: 'frozen', count: 1 } });
     expect(texts(idle(run, 0, 100))).toEqual(['create shop/mail/new-1 of shop/mail as number 1']);
     run.at(100, { kind: 'worker', worker: worker(1), replaces: 'shop/mail/new-1' });
