@@ -126,7 +126,17 @@ describe('whose turn it is', () => {
     jobs(run, 0, 'mail', 20);
     jobs(run, 0, 'video', 20);
     run.at(0, { kind: 'host', budget: host(8, 8) });
-    expect(run.actions.map(({ tier: id }) => id.slice(5))).toEqual(['mail', 'video', 'mail', 'mail', 'video', 'mail', 'mail', 'mail', 'mail']);
+    expect(run.actions.map(({ tier: id }) => id.slice(5))).toEqual([
+      'mail',
+      'video',
+      'mail',
+      'mail',
+      'video',
+      'mail',
+      'mail',
+      'mail',
+      'mail',
+    ]);
     // A third of the other would have been next, but 2 GiB are no longer free.
     expect(run.tier('shop/mail').counts.nanoCpus + run.tier('shop/video').counts.nanoCpus).toBeLessThanOrEqual(8e9);
   });
