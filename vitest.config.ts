@@ -19,6 +19,7 @@ export default defineConfig({
         // Real Docker, proxies and databases: few at a time, because each starts containers of its own.
         test: {
           name: 'engine',
+          globalSetup: ['./test/support/teardown.ts'],
           include: onTheEngine,
           exclude: outside,
           testTimeout: 120_000,

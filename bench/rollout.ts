@@ -3,6 +3,8 @@
  * releases of examples/causal-analytics under load, by composure and by what people use today, and how far one release is from the least that it has to do.
  */
 import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { installPackage } from './cli/packages.ts';
 import { composeUp } from './rollout/compose-up.ts';
 import { composure } from './rollout/composure.ts';
 import { buildVersions, IMAGE, removeVersions } from './rollout/example.ts';
@@ -15,6 +17,11 @@ import { publish, type Row, say } from './support/report.ts';
 
 const PEERS: Record<string, Method> = { up: composeUp, scale: scaleUpThenRemove, swarm: serviceUpdate };
 const LABELS: Record<string, string> = { up: 'composeUp', scale: 'scale', swarm: 'swarm' };
+
+/** The load's slowest request: what a release has to wait for when it drains. */
+const SLOWEST_REQUEST_MS = 2000;
+
+const labelled = (rows: Row[], label: string): Row[] => rows.map((row) => ({ ...row, release: `${row.release}, ${label}` }));
 
 const options = readArguments({ releases: '20', peers: '3', pairs: '7', apps: 'drain,exit', methods: 'composure,up,scale,swarm,overhead' });
 const methods = options.list('methods');
@@ -52,17 +59,28 @@ try {
     }
   }
   if (methods.includes('overhead')) {
-    const overhead = await measureOverhead(exampleApi(`${IMAGE}:${versions[0]}`), options.count('pairs'));
-    const small = await measureOverhead(await smallApp(), options.count('pairs'));
-    rows.push(...overhead.rows, ...small.rows.map((row) => ({ ...row, release: `${row.release}, small app` })));
-    Object.assign(summary, {
-      overheadRatio: overhead.ratio,
-      composureMs: overhead.composureMs,
-      floorMs: overhead.floorMs,
-      overheadRatioSmallApp: small.ratio,
-      composureMsSmallApp: small.composureMs,
-      floorMsSmallApp: small.floorMs,
-    });
+    const packed = await installPackage();
+    try {
+      const api = exampleApi(`${IMAGE}:${versions[0]}`);
+      const pairs = options.count('pairs');
+      const drained = await measureOverhead(packed.bin, api, pairs, SLOWEST_REQUEST_MS);
+      const idle = await measureOverhead(packed.bin, api, pairs, 0);
+      const small = await measureOverhead(packed.bin, await smallApp(), pairs, 0);
+      rows.push(...drained.rows, ...labelled(idle.rows, 'idle'), ...labelled(small.rows, 'idle, small app'));
+      Object.assign(summary, {
+        overheadRatio: drained.ratio,
+        composureMs: drained.composureMs,
+        floorMs: drained.floorMs,
+        overheadRatioIdle: idle.ratio,
+        composureMsIdle: idle.composureMs,
+        floorMsIdle: idle.floorMs,
+        overheadRatioSmallApp: small.ratio,
+        composureMsSmallApp: small.composureMs,
+        floorMsSmallApp: small.floorMs,
+      });
+    } finally {
+      await rm(packed.folder, { recursive: true });
+    }
   }
 } finally {
   await removeVersions(versions);

@@ -20,6 +20,10 @@ images=(
   'nginx=nginx:1-alpine'
   'pebble=letsencrypt/pebble:latest'
   'busybox=busybox:1'
+  'rabbitmq=rabbitmq:4-management-alpine'
+  'mariadb=mariadb:11'
+  'nats=nats:2-alpine'
+  'prometheus=prom/prometheus:latest'
 )
 
 log() { printf 'images: %s\n' "$*" >&2; }

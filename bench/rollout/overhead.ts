@@ -1,4 +1,6 @@
+import { spawn } from 'node:child_process';
 import { request } from 'node:http';
+import { createInterface } from 'node:readline';
 import type { ProgressEvent } from '../../src/kit/events.ts';
 import { buildTestApp } from '../../test/support/app.ts';
 import { type ScenarioProject, withProject } from '../../test/support/scenario.ts';
@@ -37,10 +39,11 @@ export const smallApp = async (): Promise<Subject> => ({
 });
 
 /**
- * One service without bake: `composure deploy api --yes` as a process, in turn with the least that any release has to do
- * on the Engine API: create and start the same container, time to healthy, stop of the old one. No load, so nothing is in flight on both sides.
+ * One service without bake: `composure deploy api --yes` as a process, of the package as npm installs it, in turn with the least that any
+ * release has to do on the Engine API: create and start the same container, time to healthy, drain, stop of the old one. `inFlightMs`: how
+ * long a request takes that the old container is given in the moment when the new one has been started, on both sides; 0 means none.
  */
-export async function measureOverhead(subject: Subject, pairs: number): Promise<Overhead> {
+export async function measureOverhead(bin: string, subject: Subject, pairs: number, inFlightMs: number): Promise<Overhead> {
   const composure: number[] = [];
   const floor: number[] = [];
   const steps = new Map<string, number[]>();
@@ -59,14 +62,15 @@ x-composure: { edge: { http_port: ${facts.httpPort}, https_port: ${facts.httpsPo
       }),
     },
     async (project) => {
-      await deploy(project, 'first');
+      const release = (version: string) => deploy(bin, project, version, inFlightMs);
+      await deploy(bin, project, 'first', 0);
       // The first release of each is a rehearsal: page cache, image layers, compile cache.
       for (let pair = 0; pair <= pairs; pair += 1) {
         let events: ProgressEvent[] = [];
         const ours = await timeMs(async () => {
-          events = await deploy(project, `pair-${pair}`);
+          events = await release(`pair-${pair}`);
         });
-        const bare = await byHand(project);
+        const bare = await byHand(project, subject.port, inFlightMs);
         say(`pair ${pair}: composure ${round(ours)} ms, floor ${round(bare.totalMs)} ms`);
         if (pair === 0) continue;
         composure.push(ours);
@@ -91,13 +95,40 @@ const add = (into: Map<string, number[]>, step: string, ms: number): void => voi
 const table = (of: string, steps: Map<string, number[]>): Row[] =>
   [...steps].map(([step, times]) => ({ release: of, step, medianMs: round(median(times)) }));
 
-async function deploy(project: ScenarioProject, version: string): Promise<ProgressEvent[]> {
-  const { code, out, err } = await project.spawnComposure(['deploy', 'api', '--yes', '--json'], { VERSION: version }).done;
-  if (code !== 0) throw new Error(`composure deploy ended with ${code}: ${out}${err}`);
-  return err
-    .split('\n')
-    .filter((line) => line.startsWith('{'))
-    .map((line) => JSON.parse(line) as ProgressEvent);
+async function deploy(bin: string, project: ScenarioProject, version: string, inFlightMs: number): Promise<ProgressEvent[]> {
+  const child = spawn(process.execPath, [bin, 'deploy', 'api', '--yes', '--json'], {
+    cwd: project.folder,
+    env: { ...project.env, VERSION: version },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const events: ProgressEvent[] = [];
+  let answered: Promise<void> | undefined;
+  const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
+  for await (const line of createInterface({ input: child.stderr })) {
+    if (!line.startsWith('{')) continue;
+    const event = JSON.parse(line) as ProgressEvent;
+    events.push(event);
+    if (inFlightMs > 0 && event.kind === 'step-done' && event.step === 'start:api') {
+      answered = slowRequest(`http://127.0.0.1:${project.httpPort}`, inFlightMs, project.host);
+      answered.catch(() => {});
+    }
+  }
+  const code = await ended;
+  if (code !== 0) throw new Error(`composure deploy ended with ${code}: ${JSON.stringify(events.slice(-3))}`);
+  await answered;
+  return events;
+}
+
+/** A request that takes that long; it has to be answered in full. */
+function slowRequest(origin: string, ms: number, host?: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const call = request(`${origin}/slow?ms=${ms}`, { agent: false, ...(host ? { headers: { host } } : {}) }, (response) => {
+      response.resume().on('error', reject);
+      response.on('end', () => (response.statusCode === 200 ? resolve() : reject(new Error(`answered ${response.statusCode}`))));
+    });
+    call.on('error', reject);
+    call.end();
+  });
 }
 
 /** Time of each step; a step within another one is part of it. */
@@ -114,7 +145,11 @@ export function stepTimes(events: ProgressEvent[]): Record<string, number> {
 }
 
 /** Beside the running container another one of exactly its configuration, made and stopped over the Engine API. */
-async function byHand(project: ScenarioProject): Promise<{ totalMs: number; steps: Record<string, number> }> {
+async function byHand(
+  project: ScenarioProject,
+  port: number,
+  inFlightMs: number,
+): Promise<{ totalMs: number; steps: Record<string, number> }> {
   const [running] = (await project.containers('api')).filter(({ State }) => State === 'running');
   if (!running) throw new Error('no container of api runs');
   const model = (await engine('GET', `/containers/${running.Id}/json`)) as unknown as Model;
@@ -130,6 +165,8 @@ async function byHand(project: ScenarioProject): Promise<{ totalMs: number; step
   const old = await create(`${name}-old`, spec);
   await engine('POST', `/containers/${old}/start`);
   await healthy(old);
+  const { NetworkSettings } = (await engine('GET', `/containers/${old}/json`)) as unknown as Model;
+  const address = Object.values(NetworkSettings.Networks)[0]?.IPAddress;
 
   const steps: Record<string, number> = {};
   const began = performance.now();
@@ -138,7 +175,9 @@ async function byHand(project: ScenarioProject): Promise<{ totalMs: number; step
     fresh = await create(name, spec);
   });
   steps.start = await timeMs(() => engine('POST', `/containers/${fresh}/start`));
+  const answered = inFlightMs > 0 ? slowRequest(`http://${address}:${port}`, inFlightMs) : Promise.resolve();
   steps.healthy = await timeMs(() => healthy(fresh));
+  steps.drain = await timeMs(() => answered);
   steps.stop = await timeMs(() => engine('POST', `/containers/${old}/stop`));
   const totalMs = performance.now() - began;
   for (const id of [old, fresh]) await engine('DELETE', `/containers/${id}?force=1`);
@@ -150,6 +189,7 @@ interface Model {
   Config: object;
   HostConfig: object;
   State: { Health?: { Status: string } };
+  NetworkSettings: { Networks: Record<string, { IPAddress: string }> };
 }
 
 async function create(name: string, spec: object): Promise<string> {

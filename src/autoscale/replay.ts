@@ -44,7 +44,7 @@ export function replay(
 }
 
 /** The differences as a person reads them. */
-export function printReplay({ events, differences }: Replayed): string {
+export function printReplay({ events, differences }: Pick<Replayed, 'events' | 'differences'>): string {
   if (differences.length === 0) return `${events} events, decided as recorded\n`;
   const lines = [`${events} events, ${differences.length} decided otherwise`];
   for (const { atMs, recorded, now } of differences) {

@@ -1,4 +1,5 @@
 import { composeConfig } from '../docker/compose.ts';
+import { readFileIfThere } from '../kit/files.ts';
 import { findProject, type ProjectOptions } from './find.ts';
 import type { Project } from './model.ts';
 
@@ -12,6 +13,12 @@ export async function loadProject(options: ProjectOptions): Promise<Project> {
   const config = composeConfig(found.target);
   config.catch(() => {});
   // The schema and the YAML parser take about as long to load as Compose takes to answer.
-  const { readProject } = await import('./read.ts');
+  const [{ readProject }] = await Promise.all([import('./read.ts'), loadTriggers(found.files)]);
   return readProject(found, await config, options.env);
+}
+
+/** What only projects with x-autoscale need, while Compose is still at work. */
+async function loadTriggers(files: readonly string[]): Promise<void> {
+  const texts = await Promise.all(files.map((file) => readFileIfThere(file).catch(() => undefined)));
+  if (texts.some((text) => text?.includes('x-autoscale'))) await import('./autoscale.ts');
 }

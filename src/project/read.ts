@@ -5,10 +5,10 @@ import { Failure } from '../kit/errors.ts';
 import { checkKey, type Problem, placeProblems } from './check.ts';
 import { contentPaths, hashContent } from './content.ts';
 import type { FoundProject } from './find.ts';
-import type { EdgeSpec, Project, ProjectSettings, ReleaseJob, Service } from './model.ts';
+import type { AutoscaleSpec, EdgeSpec, Project, ProjectSettings, ReleaseJob, Service } from './model.ts';
 import { refusal } from './refusals.ts';
 import { conflicts, readRoute, readSettings, splitWords } from './routes.ts';
-import { edgeEntry, edgeKey, KEYS, releaseKey, settingsKey } from './schema.ts';
+import { edgeEntry, edgeKey, KEY_NAMES, releaseKey, settingsKey } from './schema.ts';
 import { isMapping, mapping, type PlainService, readService, undouble } from './services.ts';
 import { firstUse, type Path, placeOf, readSources, type Source, sourceText } from './sources.ts';
 import { closest } from './suggest.ts';
@@ -42,6 +42,7 @@ export async function readProject(
   const { unsetVariables, warnings } = readWarnings(config.warnings, sources, folder);
   const full = Object.entries(plain).map(([key, service]): [string, Service] => {
     const release = keys.releases[key];
+    const autoscale = keys.autoscales[key];
     return [
       key,
       {
@@ -51,6 +52,7 @@ export async function readProject(
         contentFiles: content.get(key)?.files ?? [],
         edge: keys.edges[key] ?? [],
         ...(release ? { release } : {}),
+        ...(autoscale ? { autoscale } : {}),
       },
     ];
   });
@@ -68,7 +70,7 @@ export async function readProject(
     })),
     volumes: mapEntries(model.volumes, (key, value) => ({ name: String(value.name ?? key), external: value.external === true })),
     settings: keys.settings,
-    warnings: [...warnings, ...keyWarnings(model, sources, folder)],
+    warnings: [...warnings, ...keyWarnings(model, sources, folder), ...keys.warnings],
     unsetVariables,
     places: placesOf(Object.keys(services), sources, folder),
     resolved: JSON.stringify(config.model),
@@ -102,6 +104,7 @@ function placesOf(services: readonly string[], sources: readonly Source[], folde
         ...place('service', ['services', service]),
         ...place('image', ['services', service, 'image']),
         ...place('x-edge', ['services', service, 'x-edge']),
+        ...place('x-autoscale', ['services', service, 'x-autoscale']),
         ...place('ports', ['services', service, 'ports']),
       },
     ]),
@@ -112,6 +115,8 @@ interface Keys {
   settings: ProjectSettings;
   edges: Record<string, EdgeSpec[]>;
   releases: Record<string, ReleaseJob>;
+  autoscales: Record<string, AutoscaleSpec>;
+  warnings: string[];
 }
 
 async function readKeys(model: Mapping, plain: Record<string, PlainService>, folder: string, sources: readonly Source[]): Promise<Keys> {
@@ -138,11 +143,51 @@ async function readKeys(model: Mapping, plain: Record<string, PlainService>, fol
   for (const { service, path } of routes) {
     if (releases[service]) problems.push({ path, message: `service ${service}: a release job ends by itself and cannot have x-edge` });
   }
+  const { autoscales, warnings } = await readAutoscales(services, plain, sources, problems);
+  for (const service of Object.keys(autoscales)) {
+    if (releases[service])
+      problems.push({
+        path: ['services', service, 'x-autoscale'],
+        message: `service ${service}: a release job ends by itself and cannot have x-autoscale`,
+      });
+  }
+  for (const { service, path } of routes) {
+    const spec = autoscales[service];
+    if (spec && goesToZero(spec))
+      warnings.push({
+        path,
+        message: `service ${service} has a route and may go to zero, where a request finds nobody; set x-autoscale.minReplicaCount: 1`,
+      });
+  }
   problems.push(...conflicts(routes, settings), ...(await missingFiles(routes, settings)));
   if (problems.length > 0) throw invalidKeys(problems, sources, folder);
   const edges: Record<string, EdgeSpec[]> = {};
   for (const { service, spec } of routes) edges[service] = [...(edges[service] ?? []), spec];
-  return { settings, edges, releases };
+  const placed = placeProblems(warnings, sources, folder).map(({ where, message }) => `${where}: ${message}`);
+  return { settings, edges, releases, autoscales, warnings: placed };
+}
+
+const goesToZero = ({ min = 0, idle, triggers }: AutoscaleSpec): boolean =>
+  idle === 0 || (min === 0 && triggers.some(({ type }) => type !== 'cpu' && type !== 'memory'));
+
+async function readAutoscales(
+  services: Mapping,
+  plain: Record<string, PlainService>,
+  sources: readonly Source[],
+  problems: Problem[],
+): Promise<{ autoscales: Record<string, AutoscaleSpec>; warnings: Problem[] }> {
+  const autoscales: Record<string, AutoscaleSpec> = {};
+  const warnings: Problem[] = [];
+  for (const service of Object.values(plain)) {
+    const own = mapping(services[service.name]);
+    if (!('x-autoscale' in own)) continue;
+    // The triggers' schemas are loaded only for projects that have some.
+    const { readAutoscale } = await import('./autoscale.ts');
+    const ports = Array.isArray(own.ports) ? own.ports : [];
+    const spec = readAutoscale({ value: own['x-autoscale'] ?? null, service, ports, sources }, problems, warnings);
+    if (spec) autoscales[service.name] = spec;
+  }
+  return { autoscales, warnings };
 }
 
 function readEdge(
@@ -241,7 +286,7 @@ function readWarnings(
 }
 
 /** Keys that later versions read; today they have no effect. */
-const LATER = ['x-autoscale', 'x-backup'];
+const LATER = ['x-backup'];
 
 /** x- keys that look like ours and are not: misspelt, or in the wrong place. Foreign ones are nobody's business. */
 function keyWarnings(model: Mapping, sources: readonly Source[], folder: string): string[] {
@@ -259,8 +304,8 @@ function keyWarnings(model: Mapping, sources: readonly Source[], folder: string)
     );
     if (guess !== undefined) warn(`${key} has no effect; did you mean "x-${guess}"?`);
   };
-  const ofService = Object.keys(KEYS.service);
-  const ofProject = Object.keys(KEYS.project);
+  const ofService: readonly string[] = KEY_NAMES.service;
+  const ofProject: readonly string[] = KEY_NAMES.project;
   const atTop = Object.fromEntries(ofProject.map((key) => [key, 'at the top of the file, beside services']));
   // A service key at the top is often only an anchor for others to merge: no word about it.
   for (const key of Object.keys(model)) if (!ofService.includes(key) && !LATER.includes(key)) check(key, [key], ofProject, {});

@@ -62,8 +62,7 @@ export async function deploy(rollout: Rollout, options: DeployOptions): Promise<
     await finishOrUndo(rollout);
     const { project, edge } = rollout;
     checkProject(project, await edge.read(), options.only);
-    await prepareImages(rollout, options);
-    await prepareEdgeImage(rollout);
+    await Promise.all([prepareImages(rollout, options), prepareEdgeImage(rollout)]);
     return release(rollout, { kind: 'deploy', only: options.only, force: options.force, reusable: {} }, options);
   });
 }
@@ -79,12 +78,11 @@ async function prepareImages(rollout: Rollout, options: Pick<DeployOptions, 'onl
       composeBuild(project.compose, toBuild, (text) => report({ kind: 'output', source: 'build', text })),
     );
   }
-  const pullable = services.filter(({ builds, pullPolicy }) => !builds && pullPolicy !== 'never');
-  const wanted: string[] = [];
-  for (const service of pullable) {
-    const always = options.pull === 'always' || service.pullPolicy === 'always';
-    if (options.pull !== 'never' && (always || !(await docker.findImage(service.image)))) wanted.push(service.name);
-  }
+  const pullable = services.filter(({ builds, pullPolicy }) => !builds && pullPolicy !== 'never' && options.pull !== 'never');
+  const isWanted = await Promise.all(
+    pullable.map(async ({ image, pullPolicy }) => options.pull === 'always' || pullPolicy === 'always' || !(await docker.findImage(image))),
+  );
+  const wanted = pullable.filter((_, index) => isWanted[index]).map(({ name }) => name);
   if (wanted.length > 0) {
     const policy = options.pull === 'always' || pullable.some(({ pullPolicy }) => pullPolicy === 'always') ? 'always' : 'missing';
     await timed(report, 'pull', `pull ${wanted.map((name) => project.services[name]?.image).join(', ')}`, () =>
@@ -96,8 +94,9 @@ async function prepareImages(rollout: Rollout, options: Pick<DeployOptions, 'onl
       ),
     );
   }
-  for (const service of services) {
-    if (await docker.findImage(service.image)) continue;
+  const isThere = await Promise.all(services.map(({ image }) => docker.findImage(image)));
+  for (const [index, service] of services.entries()) {
+    if (isThere[index]) continue;
     throw new Failure('IMAGE_UNAVAILABLE', `the image ${service.image} of ${service.name} is not on this machine`, {
       where: service.name,
       ...whereOf(project, service.name, 'image'),

@@ -47,7 +47,7 @@ export async function gateContainers(
       if (bad.size > options.mayFail) return true;
       return good.size + bad.size === ids.length ? true : undefined;
     },
-    { everyMs: 20, timeoutMs: options.timeoutMs, signal: world.signal },
+    { everyMs: 10, timeoutMs: options.timeoutMs, signal: world.signal },
   );
   for (const id of ids) if (!good.has(id) && !bad.has(id)) bad.set(id, `it was not healthy within ${formatMs(options.timeoutMs)}`);
   await failIfTooMany(world, bad, options.mayFail);
@@ -73,7 +73,7 @@ async function edgeCheck(world: World, ids: string[], bad: Map<string, string>):
       }
       return passed.size === ids.length ? true : undefined;
     },
-    { everyMs: 20, timeoutMs: EDGE_CHECK_MS, signal: world.signal },
+    { everyMs: 10, timeoutMs: EDGE_CHECK_MS, signal: world.signal },
   );
   for (const id of ids) if (!passed.has(id)) bad.set(id, `the edge's check does not pass: ${words.get(id) ?? 'no answer'}`);
   return [...passed];

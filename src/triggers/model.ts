@@ -32,6 +32,8 @@ export interface WorkerReading {
 export interface Reading {
   /** The metric as KEDA defines it for this type, to be held against target and activation. Of a queue: waiting and active. */
   value: number;
+  /** Whether there is something to do, where KEDA's scaler decides it by more than the value. Undefined: value above activation. */
+  active?: boolean;
   queue?: QueueReading;
   /** Undefined: the source does not tell workers apart. A worker that is missing in the list is unknown, not idle. */
   workers?: WorkerReading[];
@@ -48,8 +50,15 @@ export interface TriggerContext {
   environment: Readonly<Record<string, string>>;
   /** `tier.framework` of the scaled service. */
   framework?: Framework;
+  /** The trigger's own; undefined: the first of its type's metricTypes. */
+  metricType?: MetricType;
   /** Runs a command in a running container of a service of the project; undefined: of the scaled service. */
   exec(service: string | undefined, command: string[]): Promise<{ code: number; output: string }>;
+  /**
+   * The scaled service's containers that run now, for libraries whose workers do not say which queue they serve. Left out: every worker
+   * that is heard of counts as the service's.
+   */
+  workers?(): Promise<{ hostname: string; addresses: string[] }[]>;
   /** What each running container of the scaled service uses, in cores and bytes; its limits where it has them. */
   usage(): Promise<ContainerUsage[]>;
   /** ms since 1970. */
@@ -63,8 +72,11 @@ export interface ContainerUsage {
   memoryLimitBytes?: number;
 }
 
-/** `changed`: read again, which also asks to be told of the next change. `lost`: nothing is told until a read succeeds again. */
-export type TriggerNotice = { kind: 'changed' } | { kind: 'lost'; reason: string };
+/**
+ * `changed`: read again, which also asks to be told of the next change. `lost`: nothing is told until a read succeeds again;
+ * `forGood`: nor after that, because this server tells nobody. Poll it.
+ */
+export type TriggerNotice = { kind: 'changed' } | { kind: 'lost'; reason: string; forGood?: true };
 
 /** A source that is being read. Calls do not overlap. */
 export interface OpenTrigger {

@@ -37,9 +37,10 @@ export function resumeState(kept: AutoscaleState): AutoscaleState {
 /**
  * What is to be done now that `event` has happened. Pure but for ownership: decide takes over the state it is given, changes it in place and
  * returns it, so keep no other reference to it; structuredClone first where both are needed. It also takes over the event's objects.
- * The same events always give the same outcome: no clock, no random, no I/O.
+ * The same events always give the same outcome: no clock, no random, no I/O. Who only acts, and shows nobody why, may leave the decisions out
+ * (`explains` false): putting them into words is a good part of the work.
  */
-export function decide(state: AutoscaleState, event: AutoscaleEvent): Outcome {
+export function decide(state: AutoscaleState, event: AutoscaleEvent, explains = true): Outcome {
   const actions: Action[] = [];
   const decisions: Decision[] = [];
   advance(state, event.atMs);
@@ -47,6 +48,7 @@ export function decide(state: AutoscaleState, event: AutoscaleEvent): Outcome {
   if (about) look(state, about, actions);
   else if (!isPassedOver(event, state)) for (const id in state.tiers) look(state, state.tiers[id] as TierState, actions);
   admit(state, actions);
+  if (!explains) return { state, actions, decisions };
   for (const id in state.tiers) {
     const tier = state.tiers[id] as TierState;
     const { said } = tier;

@@ -105,7 +105,7 @@ export function demandOf(state: TierState, spec: TierTrigger, trigger: TriggerSt
     spec.target === undefined
       ? roundUp(slotsFor(state, trigger).slots / tier.concurrency)
       : countFor(spec.metricType, trigger.reading.value, spec.target, tier, state.counts.running, current);
-  return { raw, active: spec.activates && trigger.reading.value > spec.activation, lost, fallback: false };
+  return { raw, active: spec.activates && (trigger.reading.active ?? trigger.reading.value > spec.activation), lost, fallback: false };
 }
 
 /** The composite metric of scalingModifiers; undefined: a trigger that it needs has no value now. */

@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { EXIT_CODES, Failure } from '../../kit/errors.ts';
+import { packageFolder } from '../../kit/package.ts';
 import { closest } from '../../project/suggest.ts';
 import type { Io } from '../io.ts';
 import { table } from '../render/table.ts';
@@ -28,7 +30,7 @@ export async function helpCommand(io: Io, program: Command, topic: string[], fla
 }
 
 async function helpErrors(io: Io, code: string | undefined, flags: { json?: boolean }): Promise<void> {
-  const page = await readFile(new URL('../../../docs/reference/errors.md', import.meta.url), 'utf8');
+  const page = await readFile(join(packageFolder(), 'docs/reference/errors.md'), 'utf8');
   const errors = readErrors(page);
   if (code === undefined) {
     if (flags.json) io.stdout(`${JSON.stringify({ errors })}\n`);
