@@ -185,6 +185,30 @@ describe('whose turn it is', () => {
     expect(limits(run, 'shop/mail')).toContain('room is kept for a tier that has waited longer over its target');
   });
 
+  test('not even its first, when the reserved room is about to be complete', () => {
+    const run = course(
+      [
+        tier('heavy', { ...need(2), drainTargetMs: 10_000 }),
+        tier('mail', { ...need(0.5), drainTargetMs: 600_000 }),
+        tier('video', need(2)),
+      ],
+      host(3, 8),
+    );
+    crew(run, 0, 'video', [true]);
+    jobs(run, 0, 'video', 0, 1);
+    jobs(run, 0, 'heavy', 1);
+    crew(run, 30, 'video', [false]);
+    jobs(run, 30, 'video', 0);
+    expect(texts(run.actions)).toEqual(['retire video1 of shop/video, then remove']);
+    jobs(run, 31, 'mail', 1);
+    expect(run.actions).toHaveLength(1);
+    run.at(32, { kind: 'worker-gone', tier: 'shop/video', worker: 'video1' });
+    expect(texts(run.actions).slice(1)).toEqual([
+      'create shop/heavy/new-1 of shop/heavy as number 1',
+      'create shop/mail/new-2 of shop/mail as number 1',
+    ]);
+  });
+
   test('what never leaves is no reason to reserve', () => {
     const run = course([tier('heavy', { ...need(3), drainTargetMs: 10_000 }), tier('mail', { ...need(1), min: 2 })], host(4, 8));
     crew(run, 0, 'mail', [true, true]);
@@ -260,6 +284,36 @@ describe('room is made', () => {
     expect(run.actions).toEqual([]);
     jobs(run, 123, 'mail', 0);
     expect(texts(run.actions)).toEqual(['create shop/mail/new-2 of shop/mail as number 1']);
+  });
+
+  test('what does not leave within half a minute is not counted on', () => {
+    const run = both();
+    crew(run, 0, 'mail', [true, false, false, false]);
+    jobs(run, 0, 'mail', 0, 4);
+    jobs(run, 1, 'mail', 0, 1);
+    jobs(run, 11, 'heavy', 1);
+    expect(run.actions).toHaveLength(2);
+    run.at(20, { kind: 'worker-gone', tier: 'shop/mail', worker: 'mail4' });
+    jobs(run, 41, 'heavy', 1);
+    expect(run.actions).toHaveLength(2);
+    jobs(run, 42, 'heavy', 1);
+    expect(texts(run.actions).slice(2)).toEqual(['retire mail2 of shop/mail, then remove']);
+  });
+
+  test('a frozen pool is not ended without CPU to thaw it first', () => {
+    const run = course(
+      [tier('heavy', need(0.5, 6)), tier('mail', { ...need(1, 4), warm: { kind: 'frozen', count: 1 } }), tier('video', need(3.5, 0.5))],
+      host(4, 8),
+    );
+    crew(run, 0, 'mail', [false]);
+    for (let at = 0; at <= 60; at += 5) jobs(run, at, 'mail', 0);
+    run.at(61, { kind: 'worker', tier: 'shop/mail', worker: worker(1, { id: 'mail1', phase: 'frozen' }) });
+    crew(run, 61, 'video', [true]);
+    run.actions.length = 0;
+    jobs(run, 62, 'heavy', 1);
+    expect(run.actions).toEqual([]);
+    run.at(63, { kind: 'worker-gone', tier: 'shop/video', worker: 'video1' });
+    expect(texts(run.actions)).toEqual(['retire mail1 of shop/mail, then remove']);
   });
 
   test('a frozen pool is left alone where only CPU is short', () => {

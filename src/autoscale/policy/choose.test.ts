@@ -118,6 +118,19 @@ describe('who goes', () => {
   });
 });
 
+test('a notice keeps all, whatever a window or a pause allows', () => {
+  const run = alone();
+  run.at(0, { kind: 'workers', workers: [worker(1), worker(2), worker(3)] });
+  idle(run, 0, 55);
+  run.at(59, { kind: 'notice', trigger: 'queue' });
+  run.at(61, { kind: 'tick' });
+  expect(run.tier().wanted).toBe(3);
+  run.at(62, { kind: 'paused', pause: { paused: true, pausedReplicas: 0, pausedScaleIn: false, pausedScaleOut: false } });
+  expect(run.actions).toEqual([]);
+  run.reading(63, 0, 0);
+  expect(run.actions).toHaveLength(3);
+});
+
 describe('warm pools', () => {
   test('the whole tier is frozen when it goes to zero, never one beside others that run', () => {
     const run = alone({ warm: { kind: 'frozen', count: 1 } });
@@ -168,6 +181,30 @@ describe('warm pools', () => {
     run.at(109, { kind: 'held', project: 'shop', by: 'deploy' });
     return run.at(110, { kind: 'notice', trigger: 'queue' });
   }
+
+  test('frozen by somebody else while it runs: thawed at once', () => {
+    const run = alone({ warm: { kind: 'frozen', count: 1 }, cooldownMs: 0 });
+    run.at(0, { kind: 'workers', workers: [worker(1), worker(2, { phase: 'starting' })] });
+    idle(run, 0, 100);
+    expect([run.tier().zero, texts(run.actions)]).toEqual([true, []]);
+    expect(texts(run.at(101, { kind: 'worker', worker: worker(1, { phase: 'frozen' }) }))).toEqual(['thaw c1 of shop/mail']);
+  });
+
+  test('nothing is frozen beside a worker that starts, nor beside one that just proved busy', () => {
+    const starting = alone({ warm: { kind: 'frozen', count: 2 } });
+    starting.at(0, { kind: 'workers', workers: [worker(1), worker(2, { phase: 'starting' })] });
+    expect(texts(idle(starting, 0, 100))).toEqual([]);
+    starting.at(101, { kind: 'worker', worker: worker(2) });
+    expect(texts(starting.actions)).toEqual(['freeze c2 of shop/mail', 'freeze c1 of shop/mail']);
+
+    const refused = alone({ warm: { kind: 'frozen', count: 2 } });
+    refused.at(0, { kind: 'workers', workers: [worker(1), worker(2)] });
+    expect(idle(refused, 0, 60)).toHaveLength(2);
+    refused.at(61, { kind: 'action-failed', worker: 'c1', action: 'freeze', message: 'busy' });
+    refused.at(62, { kind: 'action-failed', worker: 'c2', action: 'freeze', message: 'busy' });
+    expect(texts(refused.reading(71.5, 0, 0))).toEqual([]);
+    expect(texts(refused.reading(72.5, 0, 0))).toEqual(['freeze c1 of shop/mail', 'freeze c2 of shop/mail']);
+  });
 
   test('found frozen by whoever starts: thawed at once', () => {
     const run = alone({ warm: { kind: 'frozen', count: 1 } });

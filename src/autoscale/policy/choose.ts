@@ -82,7 +82,7 @@ export function takeSurplus(all: AutoscaleState, state: TierState, actions: Acti
  * and every queue has been read since the last thaw long enough ago for such a job to show.
  */
 function mayFreeze(all: AutoscaleState, state: TierState, idle: WorkerState[]): boolean {
-  if (!state.zero || state.counts.starting > 0 || state.counts.busy > 0) return false;
+  if (state.counts.starting > 0) return false;
   const settled = state.thawedAtMs === NEVER ? NEVER : state.thawedAtMs + SETTLE_MS;
   for (const { readAtMs } of state.triggers) if (readAtMs < settled) return false;
   const others = state.workers.filter((worker) => worker.phase === 'running' && worker.pending === undefined);
