@@ -203,7 +203,7 @@ describe('warm pools', () => {
     refused.at(61, { kind: 'action-failed', worker: 'c1', action: 'freeze', message: 'busy' });
     refused.at(62, { kind: 'action-failed', worker: 'c2', action: 'freeze', message: 'busy' });
     expect(texts(refused.reading(71.5, 0, 0))).toEqual([]);
-    expect(texts(refused.reading(72.5, 0, 0))).toEqual(['freeze c1 of shop/mail', 'freeze c2 of shop/mail']);
+    expect(texts(refused.reading(72.5, 0, 0))).toEqual(['freeze c2 of shop/mail', 'freeze c1 of shop/mail']);
   });
 
   test('found frozen by whoever starts: thawed at once', () => {
@@ -296,6 +296,18 @@ describe('actions that come to nothing', () => {
     run.reading(70, 0, 0);
     expect(run.actions).toEqual([]);
     expect(texts(run.reading(71, 0, 0))).toEqual(['retire c1 of shop/mail, then remove']);
+  });
+
+  test('until a worker is on its way out it may prove busy: no more than the maximum, should it stay', () => {
+    const run = alone({ max: 2 });
+    run.at(0, { kind: 'workers', workers: [worker(1), worker(2)] });
+    idle(run, 0, 60);
+    run.actions.length = 0;
+    run.reading(61, 2, 0);
+    expect(run.actions).toEqual([]);
+    run.at(62, { kind: 'worker', worker: worker(2, { phase: 'draining' }) });
+    run.at(62, { kind: 'action-failed', worker: 'c1', action: 'retire', message: 'busy' });
+    expect(texts(run.actions)).toEqual(['create shop/mail/new-1 of shop/mail as number 3']);
   });
 
   test('starts that fail are tried again after 1, 2, 4 s and at most a minute, and say so', () => {

@@ -135,7 +135,10 @@ export function nextGrowth(all: AutoscaleState, state: TierState): Growth | unde
   const { nowMs } = all;
   let stopped: WorkerState | undefined;
   let standing = 0;
+  let leaving = 0;
   for (const worker of state.workers) {
+    // It may still prove busy and stay.
+    if (worker.pending === 'retire') leaving += 1;
     if (worker.phase === 'frozen' && worker.failures < WORST_STARTS) standing += 1;
     if (worker.restUntilMs > nowMs) continue;
     if (worker.phase === 'frozen') return { kind: 'thaw', worker };
@@ -145,7 +148,7 @@ export function nextGrowth(all: AutoscaleState, state: TierState): Growth | unde
     }
   }
   // What could not be thawed just now is tried again before others take its place.
-  if (serving(state) + standing >= state.wanted) return undefined;
+  if (serving(state) + standing >= state.wanted || serving(state) + leaving >= state.tier.max) return undefined;
   return stopped ? { kind: 'start', worker: stopped } : { kind: 'create' };
 }
 
