@@ -173,6 +173,17 @@ describe('whose turn it is', () => {
     expect(texts(run.actions)).toEqual(['create shop/mail/new-1 of shop/mail as number 1']);
   });
 
+  test('a late tier that was given one waits anew: two that are late take turns', () => {
+    const run = course([tier('heavy', need(1)), tier('mail', need(1)), tier('video', need(1))], host(3, 8));
+    crew(run, 0, 'video', [true, true, true]);
+    jobs(run, 0, 'video', 0, 3);
+    jobs(run, 0, 'heavy', 5);
+    jobs(run, 1, 'mail', 5);
+    jobs(run, 20, 'video', 0);
+    for (const number of [1, 2, 3]) run.at(20 + number, { kind: 'worker-gone', tier: 'shop/video', worker: `video${number}` });
+    expect(run.actions.map(({ tier: id }) => id)).toEqual(['shop/heavy', 'shop/mail', 'shop/heavy']);
+  });
+
   test('in spite of a reservation that only the end of a job can serve, a tier without any worker gets its first', () => {
     const run = course(
       [tier('heavy', { ...need(2), drainTargetMs: 10_000 }), tier('mail', { ...need(0.5), drainTargetMs: 60_000 })],
