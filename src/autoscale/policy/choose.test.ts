@@ -118,6 +118,19 @@ describe('who goes', () => {
   });
 });
 
+test('a notice keeps all, whatever a window or a pause allows', () => {
+  const run = alone();
+  run.at(0, { kind: 'workers', workers: [worker(1), worker(2), worker(3)] });
+  idle(run, 0, 55);
+  run.at(59, { kind: 'notice', trigger: 'queue' });
+  run.at(61, { kind: 'tick' });
+  expect(run.tier().wanted).toBe(3);
+  run.at(62, { kind: 'paused', pause: { paused: true, pausedReplicas: 0, pausedScaleIn: false, pausedScaleOut: false } });
+  expect(run.actions).toEqual([]);
+  run.reading(63, 0, 0);
+  expect(run.actions).toHaveLength(3);
+});
+
 describe('warm pools', () => {
   test('the whole tier is frozen when it goes to zero, never one beside others that run', () => {
     const run = alone({ warm: { kind: 'frozen', count: 1 } });
@@ -168,6 +181,30 @@ describe('warm pools', () => {
     run.at(109, { kind: 'held', project: 'shop', by: 'deploy' });
     return run.at(110, { kind: 'notice', trigger: 'queue' });
   }
+
+  test('frozen by somebody else while it runs: thawed at once', () => {
+    const run = alone({ warm: { kind: 'frozen', count: 1 }, cooldownMs: 0 });
+    run.at(0, { kind: 'workers', workers: [worker(1), worker(2, { phase: 'starting' })] });
+    idle(run, 0, 100);
+    expect([run.tier().zero, texts(run.actions)]).toEqual([true, []]);
+    expect(texts(run.at(101, { kind: 'worker', worker: worker(1, { phase: 'frozen' }) }))).toEqual(['thaw c1 of shop/mail']);
+  });
+
+  test('nothing is frozen beside a worker that starts, nor beside one that just proved busy', () => {
+    const starting = alone({ warm: { kind: 'frozen', count: 2 } });
+    starting.at(0, { kind: 'workers', workers: [worker(1), worker(2, { phase: 'starting' })] });
+    expect(texts(idle(starting, 0, 100))).toEqual([]);
+    starting.at(101, { kind: 'worker', worker: worker(2) });
+    expect(texts(starting.actions)).toEqual(['freeze c2 of shop/mail', 'freeze c1 of shop/mail']);
+
+    const refused = alone({ warm: { kind: 'frozen', count: 2 } });
+    refused.at(0, { kind: 'workers', workers: [worker(1), worker(2)] });
+    expect(idle(refused, 0, 60)).toHaveLength(2);
+    refused.at(61, { kind: 'action-failed', worker: 'c1', action: 'freeze', message: 'busy' });
+    refused.at(62, { kind: 'action-failed', worker: 'c2', action: 'freeze', message: 'busy' });
+    expect(texts(refused.reading(71.5, 0, 0))).toEqual([]);
+    expect(texts(refused.reading(72.5, 0, 0))).toEqual(['freeze c2 of shop/mail', 'freeze c1 of shop/mail']);
+  });
 
   test('found frozen by whoever starts: thawed at once', () => {
     const run = alone({ warm: { kind: 'frozen', count: 1 } });
@@ -238,7 +275,7 @@ describe('warm pools', () => {
     ]);
   });
 
-  test('an idle tier without a pool gets it while nobody waits, and not again right after it gave way', () => {
+  test('an idle tier without a pool gets it while nobody waits', () => {
     const run = alone({ warm: { kind: 'frozen', count: 1 } });
     expect(texts(idle(run, 0, 100))).toEqual(['create shop/mail/new-1 of shop/mail as number 1']);
     run.at(100, { kind: 'worker', worker: worker(1), replaces: 'shop/mail/new-1' });
@@ -259,6 +296,18 @@ describe('actions that come to nothing', () => {
     run.reading(70, 0, 0);
     expect(run.actions).toEqual([]);
     expect(texts(run.reading(71, 0, 0))).toEqual(['retire c1 of shop/mail, then remove']);
+  });
+
+  test('until a worker is on its way out it may prove busy: no more than the maximum, should it stay', () => {
+    const run = alone({ max: 2 });
+    run.at(0, { kind: 'workers', workers: [worker(1), worker(2)] });
+    idle(run, 0, 60);
+    run.actions.length = 0;
+    run.reading(61, 2, 0);
+    expect(run.actions).toEqual([]);
+    run.at(62, { kind: 'worker', worker: worker(2, { phase: 'draining' }) });
+    run.at(62, { kind: 'action-failed', worker: 'c1', action: 'retire', message: 'busy' });
+    expect(texts(run.actions)).toEqual(['create shop/mail/new-1 of shop/mail as number 3']);
   });
 
   test('starts that fail are tried again after 1, 2, 4 s and at most a minute, and say so', () => {
