@@ -24,6 +24,8 @@ export interface Asking {
 export interface Hearing {
   /** Of channels, as PSUBSCRIBE takes it. */
   pattern: string;
+  /** From now on they are heard: at first, and after each new connection. Never called where listening is refused. */
+  began(): void;
   /** True: the reading has changed by it. */
   hear(channel: string, message: string): boolean;
 }
@@ -142,13 +144,15 @@ export function openRedis(server: RedisServer, context: Pick<TriggerContext, 're
 
   async function arm({ reader, ear }: Live): Promise<void> {
     if (!ear) return;
+    // First, because a connection that has subscribed to something takes no other commands.
+    if (listener) await track(reader, ear, listener);
+    if (!hearing) return;
+    ear.on('pmessage', (_pattern, channel, message) => hearing.hear(channel, message) && changed());
+    await ear.psubscribe(hearing.pattern).then(hearing.began, ignoreRefusal);
+  }
+
+  async function track(reader: Redis, ear: Redis, told: (notice: TriggerNotice) => void): Promise<void> {
     ear.on('messageBuffer', (channel: Buffer) => channel.toString() === INVALIDATIONS && changed());
-    if (hearing) {
-      ear.on('pmessage', (_pattern, channel, message) => hearing.hear(channel, message) && changed());
-      // Without permission nothing is heard, and what it would have told stays unknown.
-      await ear.psubscribe(hearing.pattern).catch(ignoreRefusal);
-    }
-    if (!listener) return;
     try {
       const id = (await ear.call('CLIENT', 'ID')) as number;
       await ear.subscribe(INVALIDATIONS);
@@ -157,7 +161,7 @@ export function openRedis(server: RedisServer, context: Pick<TriggerContext, 're
       ignoreRefusal(error as Error);
       if (saidForGood) return;
       saidForGood = true;
-      listener({ kind: 'lost', forGood: true, reason: `${name} does not tell of changes and is polled: ${(error as Error).message}` });
+      told({ kind: 'lost', forGood: true, reason: `${name} does not tell of changes and is polled: ${(error as Error).message}` });
     }
   }
 

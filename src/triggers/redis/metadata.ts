@@ -1,6 +1,8 @@
 import type { z } from 'zod';
 import { Failure } from '../../kit/errors.ts';
 import { count, flag, port, scalar, text } from '../../kit/fields.ts';
+import { fromEnvironmentIfNamed } from '../environment.ts';
+import { variable } from '../fields.ts';
 import type { TriggerContext } from '../model.ts';
 import type { RedisServer } from './link.ts';
 
@@ -12,23 +14,23 @@ export const serverFields = {
       'Where Redis listens: `host:port`, or a `redis://` or `rediss://` URL. A service of the project is named by its service name.',
     )
     .meta({ samples: ['redis:6379', 'redis://redis:6379/0'] }),
-  addressFromEnv: variable('the address, in either form; it may hold user and password', 'REDIS_URL'),
+  addressFromEnv: holding('the address, in either form; it may hold user and password', 'REDIS_URL'),
   host: text('a host name')
     .optional()
     .describe('Host name, together with `port`, instead of `address`.')
     .meta({ samples: ['redis'] }),
-  hostFromEnv: variable('the host name', 'REDIS_HOST'),
+  hostFromEnv: holding('the host name', 'REDIS_HOST'),
   port: port()
     .optional()
     .describe('Port, together with `host`.')
     .meta({ samples: [6379] }),
-  portFromEnv: variable('the port', 'REDIS_PORT'),
+  portFromEnv: holding('the port', 'REDIS_PORT'),
   username: text('a user name')
     .optional()
     .describe('User of Redis’s access control list; left out, the default user.')
     .meta({ samples: ['scaler'] }),
-  usernameFromEnv: variable('the user name', 'REDIS_USER'),
-  passwordFromEnv: variable('the password', 'REDIS_PASSWORD'),
+  usernameFromEnv: holding('the user name', 'REDIS_USER'),
+  passwordFromEnv: holding('the password', 'REDIS_PASSWORD'),
   databaseIndex: count(0, 65_535)
     .optional()
     .describe('Number of the database. Left out: that of the URL, or 0.')
@@ -43,8 +45,8 @@ export const serverFields = {
     .meta({ samples: [true] }),
 };
 
-function variable(holds: string, sample: string) {
-  return text('the name of a variable')
+function holding(holds: string, sample: string) {
+  return variable()
     .optional()
     .describe(`Variable of the scaled service’s environment that holds ${holds}.`)
     .meta({ samples: [sample] });
@@ -53,14 +55,10 @@ function variable(holds: string, sample: string) {
 type ServerMetadata = z.output<z.ZodObject<typeof serverFields>>;
 
 /** What the metadata and the service's environment make of it. Failure CONFIG_INVALID. */
-export function serverOf(metadata: ServerMetadata, { environment }: Pick<TriggerContext, 'environment'>): RedisServer {
-  const given = (name: 'address' | 'host' | 'username' | 'password' | 'port') => {
-    const written = name === 'password' ? undefined : metadata[name];
-    const variable = metadata[`${name}FromEnv`];
-    if (written !== undefined || variable === undefined) return written === undefined ? undefined : String(written);
-    const value = environment[variable];
-    if (!value) throw invalid(`${name}FromEnv`, `${variable} is not set in the service's environment`, `set ${variable} for the service`);
-    return value;
+export function serverOf(metadata: ServerMetadata, context: TriggerContext): RedisServer {
+  const given = (name: 'address' | 'host' | 'port' | 'username') => {
+    const written = metadata[name];
+    return written === undefined ? fromEnvironmentIfNamed(context, `${name}FromEnv`, metadata[`${name}FromEnv`]) : String(written);
   };
   const text = given('address');
   const address = text === undefined ? undefined : parseAddress(text);
@@ -72,7 +70,7 @@ export function serverOf(metadata: ServerMetadata, { environment }: Pick<Trigger
   if (host === undefined || !Number.isInteger(number) || number < 1 || number > 65_535)
     throw invalid('address', 'no address of Redis is given', 'write address, or host and port');
   const username = given('username') ?? address?.username;
-  const password = given('password') ?? address?.password;
+  const password = fromEnvironmentIfNamed(context, 'passwordFromEnv', metadata.passwordFromEnv) ?? address?.password;
   return {
     host,
     port: number,

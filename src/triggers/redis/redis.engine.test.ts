@@ -1,5 +1,9 @@
-import { createServer } from 'node:net';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { selfSigned } from '../../../test/support/certificate.ts';
 import { type RedisServer, startRedis } from '../../../test/support/redis.ts';
 import { openServers, type Servers } from '../../../test/support/servers.ts';
 import { type ContractSource, triggerContract } from '../contract.ts';
@@ -106,8 +110,6 @@ describe('on one Redis', () => {
 
   test('reads the database that it is told to, from the URL and from databaseIndex', async () => {
     await server.call('FLUSHALL');
-    const { host, port } = server.address();
-    expect({ host, port }).toEqual(server.address());
     await server.call('EVAL', "redis.call('SELECT', 3) return redis.call('LPUSH', 'there', 'a', 'b')", 0);
     const byUrl = open({ address: undefined, addressFromEnv: 'URL', listName: 'there' }, { environment: { URL: 'redis://redis:6379/3' } });
     expect([(await byUrl.read()).value, (await open({ listName: 'there', databaseIndex: 3 }).read()).value]).toEqual([2, 2]);
@@ -132,6 +134,19 @@ describe('on one Redis', () => {
     expect((await trigger.read()).value).toBe(0);
     await server.call('LPUSH', 'told', 'one more');
     await settle(3);
+  });
+
+  test('tells of a job that a waiting consumer takes at once, although the list stays empty', async () => {
+    const trigger = open({ listName: 'taken' });
+    const notices: TriggerNotice[] = [];
+    const consumer = server.call('BRPOP', 'taken', 10);
+    await expect.poll(() => server.call('INFO', 'clients')).toContain('blocked_clients:1');
+    trigger.watch?.((notice) => notices.push(notice));
+    expect((await trigger.read()).value).toBe(0);
+    await server.call('LPUSH', 'taken', 'job');
+    expect(await consumer).toEqual(['taken', 'job']);
+    await expect.poll(() => notices).toEqual([{ kind: 'changed' }]);
+    expect((await trigger.read()).value).toBe(0);
   });
 
   test('is told of at most 20 changes a second, however fast the queue changes and however soon it is read', async () => {
@@ -162,6 +177,24 @@ describe('on one Redis', () => {
     expect(notices).toEqual([{ kind: 'lost', forGood: true, reason: expect.stringContaining('does not tell of changes and is polled') }]);
   });
 
+  test('needs no more of an access control list than the guide says', async () => {
+    const rights =
+      '~* +@read +multi +exec +ping +client|setname +client|id +client|tracking +subscribe +psubscribe &__redis__:invalidate &/0.celeryev/worker.*';
+    await server.call('ACL', 'SETUSER', 'scaler', 'reset', 'on', '>scaler-pass', ...rights.split(' '));
+    const login = { username: 'scaler', passwordFromEnv: 'PASS' };
+    for (const framework of [undefined, 'celery', 'bullmq', 'rq', 'sidekiq'] as const) {
+      if (framework === 'bullmq') await server.call('ACL', 'SETUSER', 'scaler', '+sort', '+client|list');
+      const change = { environment: { PASS: 'scaler-pass' }, ...(framework ? { framework } : {}) };
+      const trigger = open({ listName: 'allowed', ...login }, change);
+      const notices: TriggerNotice[] = [];
+      trigger.watch?.((notice) => notices.push(notice));
+      expect(await trigger.read()).toMatchObject({ value: 0, ...(framework ? { workers: [] } : {}) });
+      expect(notices).toEqual([]);
+      await expect.poll(() => server.call('PUBSUB', 'NUMPAT')).toBe(framework === 'celery' ? 1 : 0);
+      await trigger.close();
+    }
+  });
+
   test('says in the server’s words which permission is missing', async () => {
     await server.call('ACL', 'SETUSER', 'blind', 'on', '>blind-pass', '~*', '+@all', '-llen');
     const trigger = open({ listName: 'x', username: 'blind', passwordFromEnv: 'PASS' }, { environment: { PASS: 'blind-pass' } });
@@ -176,10 +209,35 @@ describe('on one Redis', () => {
     await expect(open({ listName: 'x', enableTLS: true, unsafeSsl: true }).read()).rejects.toMatchObject({ code: 'TRIGGER_FAILED' });
   });
 
+  test('connects with TLS, and takes a certificate that nobody signed only when told to', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'composure-test-redis-'));
+    const { certificate, key } = await selfSigned(['secure']);
+    await writeFile(join(folder, 'cert.pem'), certificate, { mode: 0o644 });
+    await writeFile(join(folder, 'key.pem'), key, { mode: 0o644 });
+    await chmod(folder, 0o755);
+    try {
+      const secure = await servers.start({
+        image: 'redis:8-alpine',
+        port: 6380,
+        flags: ['--volume', `${folder}:/tls:ro`],
+        command: [
+          ...['redis-server', '--port', '0', '--tls-port', '6380', '--tls-auth-clients', 'no'],
+          ...['--tls-cert-file', '/tls/cert.pem', '--tls-key-file', '/tls/key.pem'],
+        ],
+      });
+      const change = { resolve: async () => secure.address() };
+      const trusting = open({ address: 'rediss://secure:6380', unsafeSsl: true, listName: 'x' }, change);
+      await expect.poll(() => trusting.read().catch((error: Error) => error.message), { timeout: 10_000 }).toMatchObject({ value: 0 });
+      const careful = open({ address: 'secure:6380', enableTLS: true, listName: 'x' }, change);
+      await expect(careful.read()).rejects.toMatchObject({ message: expect.stringContaining('self-signed certificate') });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
   test('notices a connection that hears nothing any more although it was never closed', async () => {
     // A server behind a router that forgets connections: bytes go nowhere, no end is ever sent.
     let silent = false;
-    const { connect } = await import('node:net');
     const proxy = createServer((client) => {
       const upstream = connect(server.address());
       client.on('data', (data) => !silent && upstream.write(data)).on('error', () => {});

@@ -10,6 +10,9 @@ const HEARTBEAT_LASTS_MS = 10_000;
 const FIRST_HEARTBEATS_MS = 4_000;
 /** The tasks next in line are opened to see when they may start; of what is behind them all counts as ready. */
 const OPENED = 100;
+/** Where those are more than this, they are opened once a second only. */
+const OPENED_BYTES = 256 * 1024;
+const OPENED_EVERY_MS = 1_000;
 /** Tasks that workers hold are opened once each, at most so many with one read. */
 const OPENED_HELD = 1000;
 
@@ -31,7 +34,9 @@ export function openCelery({ queue, keyPrefix = '', database, acksLate, context 
   const lists = PRIORITIES.map((priority) => keyPrefix + (priority === 0 ? queue : queue + SEPARATOR + priority));
   const unacked = `${keyPrefix}unacked`;
   let taken = new Map<string, Taken>();
-  const heard = new Map<string, { active: number; atMs: number }>();
+  /** By node: several workers in one container have one host name. */
+  const heard = new Map<string, { hostname: string; active: number; atMs: number }>();
+  let opened = { atMs: Number.NEGATIVE_INFINITY, bytes: 0, etas: [] as number[] };
   let listeningSinceMs: number | undefined;
 
   async function readTaken(asking: Asking, tags: string[], bodies: unknown): Promise<Taken[]> {
@@ -58,34 +63,38 @@ export function openCelery({ queue, keyPrefix = '', database, acksLate, context 
   return {
     hearing: {
       pattern: `${escapePattern(keyPrefix)}/${database}.celeryev/worker.*`,
+      began() {
+        listeningSinceMs = context.now();
+      },
       hear(_channel, message) {
         const event = eventOf(message);
         if (!event) return false;
-        const before = heard.get(event.hostname)?.active;
-        if (event.type === 'worker-offline') return heard.delete(event.hostname);
-        heard.set(event.hostname, { active: event.active, atMs: context.now() });
-        return before !== event.active;
+        const { type, node, active } = event;
+        const before = heard.get(node)?.active;
+        if (type === 'worker-offline') return heard.delete(node);
+        heard.set(node, { hostname: node.slice(node.indexOf('@') + 1), active, atMs: context.now() });
+        return before !== active;
       },
     },
 
     async read(asking, nowMs) {
-      listeningSinceMs ??= nowMs;
       const [tagsAnswer, ...lengths] = await asking.together([
         ['HKEYS', unacked] as const,
         ...lists.map((list) => ['LLEN', list] as const),
       ]);
       const tags = textsOf(tagsAnswer);
       const fresh = tags.filter((tag) => !taken.has(tag)).slice(0, OPENED_HELD);
-      const filled = lists.filter((_, index) => numberOf(lengths[index]) > 0);
+      const isReopened = opened.bytes < OPENED_BYTES || nowMs - opened.atMs >= OPENED_EVERY_MS;
+      const filled = lists.filter((_, index) => isReopened && numberOf(lengths[index]) > 0);
       const asked = [
         ...(fresh.length ? [['HMGET', unacked, ...fresh] as const] : []),
         // Taken from the right.
         ...filled.map((list) => ['LRANGE', list, -OPENED, -1] as const),
       ];
-      const opened = asked.length ? await asking.together(asked) : [];
-      const held = await readTaken(asking, tags, fresh.length ? opened.shift() : []);
-      const etas = opened.flatMap(textsOf).map((text) => etaOf(json(text)));
-      const early = etas.filter((etaMs) => etaMs !== undefined && etaMs > nowMs) as number[];
+      const answers = asked.length ? await asking.together(asked) : [];
+      const held = await readTaken(asking, tags, fresh.length ? answers.shift() : []);
+      if (isReopened) opened = openedOf(answers.flatMap(textsOf), nowMs);
+      const early = opened.etas.filter((etaMs) => etaMs > nowMs);
       const next = [...early, ...held.flatMap(({ etaMs }) => (etaMs !== undefined && etaMs > nowMs ? [etaMs] : []))];
 
       const { active, workers } = await running(nowMs);
@@ -102,30 +111,34 @@ export function openCelery({ queue, keyPrefix = '', database, acksLate, context 
 
   async function running(nowMs: number): Promise<{ active?: number; workers: WorkerReading[] }> {
     const containers = await context.workers?.();
-    const workers: WorkerReading[] = [];
-    let active = 0;
-    for (const [hostname, { active: tasks, atMs }] of heard) {
-      if (nowMs - atMs > HEARTBEAT_LASTS_MS) heard.delete(hostname);
-      else if (!containers || containers.some((container) => container.hostname === hostname)) {
-        active += tasks;
-        workers.push({ hostname, busy: tasks > 0 });
-      }
+    const tasksOf = new Map<string, number>();
+    for (const [node, { hostname, active, atMs }] of heard) {
+      if (nowMs - atMs > HEARTBEAT_LASTS_MS) heard.delete(node);
+      else if (!containers || containers.some((container) => container.hostname === hostname))
+        tasksOf.set(hostname, (tasksOf.get(hostname) ?? 0) + active);
     }
-    const toBeHeard = containers ? containers.length > workers.length : true;
+    const workers: WorkerReading[] = [...tasksOf].map(([hostname, tasks]) => ({ hostname, busy: tasks > 0 }));
+    const active = [...tasksOf.values()].reduce((sum, tasks) => sum + tasks, 0);
+    const areAllHeard = containers !== undefined && containers.length <= workers.length;
     // Silence means something only after a while, and nothing at all where workers run that send no heartbeats.
-    const isKnown = !toBeHeard || nowMs - (listeningSinceMs ?? nowMs) >= FIRST_HEARTBEATS_MS;
     const isSilent = workers.length === 0 && (containers?.length ?? 0) > 0;
-    return { ...(isKnown && !isSilent ? { active } : {}), workers };
+    const isKnown = areAllHeard || (!isSilent && listeningSinceMs !== undefined && nowMs - listeningSinceMs >= FIRST_HEARTBEATS_MS);
+    return { ...(isKnown ? { active } : {}), workers };
   }
 }
 
-/** An event as Kombu sends it: JSON whose body is JSON in base64. Several workers in one container have one host name. */
-function eventOf(message: string): { type: string; hostname: string; active: number } | undefined {
+/** An event as Kombu sends it: JSON whose body is JSON in base64. */
+function eventOf(message: string): { type: string; node: string; active: number } | undefined {
   const { body } = (json(message) ?? {}) as { body?: string };
   if (typeof body !== 'string') return undefined;
   const event = json(Buffer.from(body, 'base64').toString()) as { type?: string; hostname?: string; active?: number } | undefined;
   if (!event?.type || !event.hostname) return undefined;
-  return { type: event.type, hostname: event.hostname.slice(event.hostname.indexOf('@') + 1), active: Number(event.active ?? 0) };
+  return { type: event.type, node: event.hostname, active: Number(event.active ?? 0) };
+}
+
+function openedOf(messages: string[], atMs: number) {
+  const etas = messages.map((text) => etaOf(json(text))).filter((etaMs) => etaMs !== undefined);
+  return { atMs, bytes: messages.reduce((sum, text) => sum + text.length, 0), etas };
 }
 
 /** `[message, exchange, routing key]`. */
