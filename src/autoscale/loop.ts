@@ -476,10 +476,18 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
     }
     for (const [id, mark] of await currentMarks(stateFolder, crew.tier.project, present)) {
       if (mark.service !== crew.tier.service && mark.service !== '') continue;
-      if (mark.kind === 'draining' && mark.signalled) fleet.marks.set(id, mark);
-      // Nobody knows whether a signal that was not confirmed was sent: the worker is asked for its idleness again before another one.
+      if (mark.kind === 'draining' && (mark.signalled || (await wasSignalled(id, mark.sinceMs)))) {
+        fleet.marks.set(id, { ...mark, signalled: true });
+      }
+      // When the engine does not know either, the worker is asked for its idleness again before it is signalled.
       else await unmarkWorker(stateFolder, crew.tier.project, id);
     }
+  }
+
+  /** Whoever left an unconfirmed mark may have died between the signal and its answer. */
+  async function wasSignalled(id: string, sinceMs: number): Promise<boolean> {
+    const filters = { type: ['container'], event: ['kill'], container: [id] };
+    return (await docker.pastEvents(filters, sinceMs, now())).length > 0;
   }
 
   function goOnDraining({ crew }: Post): void {
