@@ -348,7 +348,7 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
       found.problems.map(({ project, message }) => `${project} is not scaled: ${message}`),
     );
     const scaled = new Set(found.projects.flatMap(({ name, scaled: services }) => services.map((service) => `${name}/${service.name}`)));
-    await lookAtHost(listed, scaled);
+    await lookAtHost(listed, scaled, reservations(found.projects));
     for (const post of posts.values()) if (!scaled.has(post.crew.tier.id)) await dismiss(post);
     const tierWarnings: string[] = [];
     for (const project of found.projects) {
@@ -380,8 +380,13 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
     return after;
   }
 
-  async function lookAtHost(listed: ContainerSummary[], scaled: ReadonlySet<string>): Promise<void> {
-    const facts = fixedHost ?? (await observeHost(docker, machine, listed, ({ Labels }) => scaled.has(tierIdOf(Labels) ?? ''), watched));
+  async function lookAtHost(
+    listed: ContainerSummary[],
+    scaled: ReadonlySet<string>,
+    reservedCpus: ReadonlyMap<string, number>,
+  ): Promise<void> {
+    const isScaled = ({ Labels }: ContainerSummary): boolean => scaled.has(tierIdOf(Labels) ?? '');
+    const facts = fixedHost ?? (await observeHost(docker, machine, listed, isScaled, watched, reservedCpus));
     const found = hostBudget(facts);
     hostWarnings = say(hostWarnings, found.warnings);
     budget = found.budget;
@@ -806,6 +811,16 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
 
   return { run, close };
 }
+
+/** Cores that the files promise to a container of each service, by "<project>/<service>". */
+const reservations = (projects: readonly ScaledProject[]): Map<string, number> =>
+  new Map(
+    projects.flatMap(({ name, services }) =>
+      Object.values(services).flatMap((service): [string, number][] =>
+        service.reservedCpus === undefined ? [] : [[`${name}/${service.name}`, service.reservedCpus]],
+      ),
+    ),
+  );
 
 function openOrExplain(type: TriggerType | undefined, metadata: unknown, context: TriggerContext): OpenTrigger {
   try {
