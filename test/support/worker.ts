@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
+import type { HostFacts } from '../../src/autoscale/budget.ts';
 import type { AutoscalerOptions } from '../../src/autoscale/loop.ts';
 import { runAutoscaler } from '../../src/autoscale/loop.ts';
 import { openDocker } from '../../src/docker/api.ts';
@@ -96,9 +97,10 @@ const adopt = (project: ScenarioProject) => mkdir(projectFolder(project.state, p
 /** Runs it in a process of its own, to be killed. */
 export async function spawnAutoscaler(
   project: ScenarioProject,
+  host: HostFacts = ROOMY,
 ): Promise<{ process: ChildProcess; kill(signal: NodeJS.Signals): Promise<void> }> {
   await adopt(project);
-  const child = spawn(process.execPath, [OWN_PROCESS, project.state, JSON.stringify(ROOMY)], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn(process.execPath, [OWN_PROCESS, project.state, JSON.stringify(host)], { stdio: ['ignore', 'ignore', 'inherit'] });
   return {
     process: child,
     kill: async (signal) => {
