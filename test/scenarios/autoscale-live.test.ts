@@ -4,6 +4,10 @@ import { expect, test } from 'vitest';
 import { buildVersions, exampleFiles, removeVersions } from '../../bench/rollout/example.ts';
 import { readSegments } from '../../src/autoscale/recording.ts';
 import { replay } from '../../src/autoscale/replay.ts';
+import { readStatus } from '../../src/autoscale/status.ts';
+import type { Scenario } from '../../src/capacity/simulate/model.ts';
+import { ours } from '../../src/capacity/simulate/policies/ours.ts';
+import { World } from '../../src/capacity/simulate/world.ts';
 import { type Docker, openDocker } from '../../src/docker/api.ts';
 import { COMPOSE } from '../../src/docker/labels.ts';
 import { sleep } from '../../src/kit/wait.ts';
@@ -29,6 +33,9 @@ ${TIERS.map(
 /** Three workers of half a core each have room beside the host's own half. */
 const HOST = { cores: 2, memoryBytes: 8 * 1024 ** 3, alwaysOn: [] };
 
+/** How far the running time of a tier's workers may be from what the simulation says: boots, exits and the machine's other work differ. */
+const TOLERANCE = 0.25;
+
 /** Seconds from the beginning, and what is put into the queue then. */
 const TRACE: { at: number; tier: TierName; kind: string; params: Record<string, number>; count: number }[] = [
   { at: 0, tier: 'light', kind: 'rollup', params: { days: 30 }, count: 6 },
@@ -47,6 +54,7 @@ const TRACE: { at: number; tier: TierName; kind: string; params: Record<string, 
 
 interface Seen {
   atMs: number;
+  tier: TierName;
   action: string;
   id: string;
   exitCode: string | undefined;
@@ -70,9 +78,11 @@ function watchWorkers(docker: Docker, project: string) {
   };
   const following = (async () => {
     for await (const { Action, Actor, timeNano } of docker.events(filters, abort.signal)) {
-      if (!Actor.Attributes[COMPOSE.service]?.startsWith('worker-')) continue;
+      const service = Actor.Attributes[COMPOSE.service] ?? '';
+      if (!service.startsWith('worker-')) continue;
       events.push({
         atMs: timeNano / 1e6,
+        tier: service.slice('worker-'.length) as TierName,
         action: Action,
         id: Actor.ID,
         exitCode: Actor.Attributes.exitCode,
@@ -116,6 +126,8 @@ async function limitsOf(docker: Docker, id: string): Promise<Limits> {
 
 interface Done {
   id: string;
+  tier: TierName;
+  addedMs: number;
   host: string;
   from: number;
   to: number;
@@ -188,6 +200,8 @@ test('the example stack under a compressed trace: no busy worker ends, the host 
         },
         { timeoutMs: 30_000, everyMs: 500 },
       );
+      const endMs = Date.now();
+      const tiers = (await readStatus(p.state))?.status.tiers.map(({ tier }) => tier) ?? [];
       await agent.kill('SIGTERM');
       await watch.stop();
 
@@ -221,6 +235,11 @@ test('the example stack under a compressed trace: no busy worker ends, the host 
         events += again.events;
       }
       expect(events).toBeGreaterThan(100);
+
+      const live = workerSeconds(watch.events, began, endMs);
+      const simulated = simulate({ name: 'live', budget, tiers }, done, began, endMs);
+      console.log(JSON.stringify({ live, simulated }));
+      for (const tier of TIERS) expect(Math.abs(simulated[tier] / live[tier] - 1), tier).toBeLessThan(TOLERANCE);
     } finally {
       await watch.stop();
       await agent.kill('SIGKILL');
@@ -230,6 +249,47 @@ test('the example stack under a compressed trace: no busy worker ends, the host 
     }
   });
 });
+
+/** How long workers of each tier ran between two instants, all together. */
+function workerSeconds(events: readonly Seen[], fromMs: number, toMs: number): Record<TierName, number> {
+  const sum = { light: 0, medium: 0, heavy: 0 };
+  const since = new Map<string, number>();
+  const add = (id: string, tier: TierName, atMs: number): void => {
+    const from = since.get(id);
+    if (from !== undefined) sum[tier] += Math.max(0, Math.min(atMs, toMs) - Math.max(from, fromMs)) / 1000;
+    since.delete(id);
+  };
+  for (const { id, tier, action, atMs } of events) {
+    if (action === 'start' || action === 'unpause') since.set(id, atMs);
+    else if (action === 'die' || action === 'pause') add(id, tier, atMs);
+  }
+  for (const { id, tier } of events) add(id, tier, toMs);
+  return sum;
+}
+
+/** The same jobs, each as long as it took, through the same policy in virtual time. */
+function simulate(scenario: Scenario, done: readonly Done[], fromMs: number, toMs: number): Record<TierName, number> {
+  const jobs = done.toSorted((a, b) => a.addedMs - b.addedMs);
+  const indexOf = (tier: TierName): number => scenario.tiers.findIndex(({ service }) => service === `worker-${tier}`);
+  const { tiers } = new World(
+    scenario,
+    {
+      name: 'live',
+      durationMs: toMs - fromMs,
+      retry: { attempts: 1, delayMs: 0 },
+      jobs: {
+        count: jobs.length,
+        atMs: Float64Array.from(jobs, ({ addedMs }) => Math.max(0, addedMs - fromMs)),
+        tier: Uint8Array.from(jobs, ({ tier }) => indexOf(tier)),
+        serviceMs: Float64Array.from(jobs, ({ from, to }) => Math.max(1, to - from)),
+        poison: new Uint8Array(jobs.length),
+      },
+    },
+    ours(),
+  ).run();
+  const seconds = (tier: TierName): number => (tiers[indexOf(tier)]?.cpuWorkerMs ?? 0) / 1000;
+  return { light: seconds('light'), medium: seconds('medium'), heavy: seconds('heavy') };
+}
 
 const defaults: Record<string, Record<string, number>> = {
   rollup: {},
@@ -243,6 +303,8 @@ async function finished(queues: Map<TierName, Queue>): Promise<Done[]> {
   const jobs = (await Promise.all([...queues.values()].map((queue) => queue.getCompleted(0, -1)))).flat();
   return jobs.map((job) => ({
     id: job.id ?? '',
+    tier: job.queueName as TierName,
+    addedMs: job.timestamp,
     host: job.processedBy ?? '',
     from: job.processedOn ?? 0,
     to: job.finishedOn ?? 0,
