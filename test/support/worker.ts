@@ -114,6 +114,8 @@ export async function spawnAutoscaler(
 
 export interface Jobs {
   add(name: string, ms?: number): Promise<number>;
+  /** A job that fails every time, and is due again `everyMs` after each failure. */
+  addPoison(name: string, everyMs: number): Promise<void>;
   began(): Promise<{ job: string; host: string; at: number }[]>;
   ended(): Promise<{ job: string; host: string; at: number }[]>;
   signals(): Promise<{ host: string; busy: number; count: number; at: number }[]>;
@@ -137,6 +139,9 @@ export async function openJobs(project: ScenarioProject): Promise<Jobs> {
       const at = Date.now();
       await queue.add(name, { ms });
       return at;
+    },
+    addPoison: async (name, everyMs) => {
+      await queue.add(name, { fails: true }, { attempts: 10_000, backoff: { type: 'fixed', delay: everyMs } });
     },
     began: () => list('began'),
     ended: () => list('ended'),
