@@ -7,6 +7,7 @@ import { runHooks } from '../rollout/containers.ts';
 import { markWorker, unmarkWorker, type WorkerMark } from '../state/workers.ts';
 import type { Reading } from '../triggers/model.ts';
 import { type Crew, freeNumber, type Member, noteReady, type Tell } from './crew.ts';
+import { forgetAtEdge, leaveEdge, type Routed, returnToEdge } from './edge.ts';
 import { HEARTBEAT_MS, proveIdle } from './idle.ts';
 import type { Action, Worker } from './model.ts';
 import { createSpec, nameOf, type Template } from './template.ts';
@@ -33,6 +34,10 @@ export interface Hands {
   relist(crew: Crew): Promise<void>;
   /** Finds out what the service's next container is made from. Throws when nothing tells. */
   prepareTemplate(crew: Crew): Promise<Template>;
+  /** The container's place behind the edge; undefined when its service has no route, or nobody told of an edge. */
+  routed(crew: Crew, id: string): Routed | undefined;
+  /** Ends waiting: the autoscaler leaves. */
+  signal: AbortSignal;
   /** For tests: how long a worker that nobody knows must keep quiet. */
   quietMs?: number;
 }
@@ -222,9 +227,19 @@ async function freeze(hands: Hands, crew: Crew, id: string): Promise<void> {
   become(hands, crew, id, { phase: 'frozen' });
 }
 
-async function retire(hands: Hands, crew: Crew, { worker: id, then, why }: Extract<Action, { kind: 'retire' }>): Promise<void> {
+async function retire(hands: Hands, crew: Crew, action: Extract<Action, { kind: 'retire' }>): Promise<void> {
   await refuseIfHeld(hands, crew);
-  const { docker, stateFolder } = hands;
+  const { ended } = await askToEnd(hands, crew, action);
+  await finishDraining(hands, crew, action.worker, action.then, ended);
+}
+
+/** Answers, once it was asked, with what resolves at its end. */
+async function askToEnd(
+  hands: Hands,
+  crew: Crew,
+  { worker: id, then, why }: Extract<Action, { kind: 'retire' }>,
+): Promise<{ ended: Promise<void> }> {
+  const { docker } = hands;
   const { tier } = crew;
   if (crew.containers.get(id)?.state === 'paused') await thaw(hands, crew, id);
   const read = (): Promise<Reading[]> => hands.read(crew);
@@ -236,6 +251,26 @@ async function retire(hands: Hands, crew: Crew, { worker: id, then, why }: Extra
     if (evidence.idle !== true) throw new NotDone(`not ended, because ${evidence.why}`);
   };
   await look();
+  const routed = hands.routed(crew, id);
+  try {
+    if (routed) await leaveEdge(routed, hands.signal);
+    return await signalIdle(hands, crew, { id, then, why, look });
+  } catch (error) {
+    // A release that has come meanwhile says itself what serves.
+    if (routed && (await hands.holder(crew.tier.project)) === undefined) await returnToEdge(routed);
+    throw error;
+  }
+}
+
+/** Asks once more whether it is idle, as late as can be, and sends the one signal. */
+async function signalIdle(
+  hands: Hands,
+  crew: Crew,
+  { id, then, why, look }: { id: string; then: 'keep' | 'remove'; why: string; look: () => Promise<void> },
+): Promise<{ ended: Promise<void> }> {
+  const { docker, stateFolder } = hands;
+  const { tier } = crew;
+  if (hands.routed(crew, id)) await look();
   await quiesce(hands, crew, id);
   const heartbeatMs = tier.framework ? HEARTBEAT_MS[tier.framework] : 0;
   if (heartbeatMs > 0) {
@@ -262,7 +297,7 @@ async function retire(hands: Hands, crew: Crew, { worker: id, then, why }: Extra
   hands.marks.set(id, signalled);
   if (crew.containers.get(id)?.state === 'running') become(hands, crew, id, { phase: 'draining' });
   await markWorker(stateFolder, tier.project, id, signalled);
-  await finishDraining(hands, crew, id, then, exit);
+  return { ended: exit };
 }
 
 /** Sidekiq takes no new job after TSTP; the others take none after their stop signal, which comes next. */
@@ -281,6 +316,8 @@ export async function finishDraining(
   const began = hands.now();
   await exit;
   const { docker, stateFolder, report } = hands;
+  const routed = hands.routed(crew, id);
+  if (routed) await forgetAtEdge(routed);
   const name = label(crew, id);
   if (then === 'remove') {
     await docker.removeContainer(id);

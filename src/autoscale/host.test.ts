@@ -41,12 +41,13 @@ test('what always runs is counted by service; limits are asked for once, use onl
     container('gone', 'web', 'exited'),
   ];
   const watched = new Map();
-  const look = () => observeHost(docker, { cores: 4, memoryBytes: 1000 }, listed, ({ Id }) => Id === 'w1', watched);
+  const look = () =>
+    observeHost(docker, { cores: 4, memoryBytes: 1000 }, listed, ({ Id }) => Id === 'w1', watched, new Map([['shop/web', 0.1]]));
   await look();
   const { alwaysOn } = await look();
   expect(alwaysOn).toEqual([
     { name: 'lone', containers: 1, limit: { cpus: 0, memoryBytes: 0 }, measured: { cpus: 0.1, memoryBytes: 180 } },
-    { name: 'shop/web', containers: 2, limit: { cpus: 0.5, memoryBytes: 64 } },
+    { name: 'shop/web', containers: 2, limit: { cpus: 0.5, memoryBytes: 64 }, reservedCpus: 0.1 },
   ]);
   expect(asked.filter((text) => text.startsWith('limits'))).toEqual(['limits of web1', 'limits of web2', 'limits of lone']);
   expect(asked.filter((text) => text.startsWith('use'))).toEqual(['use of lone', 'use of lone']);

@@ -20,13 +20,17 @@ interface Watched {
 /** What is known of containers that always run, by id. An engine is asked for limits once for each, for use only where there is none. */
 export type WatchedContainers = Map<string, Watched>;
 
-/** The host as the budget needs it. `isScaled` says whether a container is in the ledger anyway. */
+/**
+ * The host as the budget needs it. `isScaled` says whether a container is in the ledger anyway, `reservedCpus` what a file promises the
+ * containers of a service ("<project>/<service>"): Compose tells the engine nothing of it.
+ */
 export async function observeHost(
   docker: Docker,
   { cores, memoryBytes }: { cores: number; memoryBytes: number },
   listed: ContainerSummary[],
   isScaled: (container: ContainerSummary) => boolean,
   watched: WatchedContainers,
+  reservedCpus: ReadonlyMap<string, number> = new Map(),
 ): Promise<HostFacts> {
   const running = listed.filter((container) => isUp(container) && !isScaled(container));
   const ids = new Set(running.map(({ Id }) => Id));
@@ -40,7 +44,7 @@ export async function observeHost(
     }
   }
   const pressure = await memoryPressure();
-  return { cores, memoryBytes, alwaysOn: byService(running, watched), ...(pressure === undefined ? {} : { pressure }) };
+  return { cores, memoryBytes, alwaysOn: byService(running, watched, reservedCpus), ...(pressure === undefined ? {} : { pressure }) };
 }
 
 const isUp = ({ State }: ContainerSummary): boolean => State === 'running' || State === 'paused' || State === 'restarting';
@@ -68,7 +72,7 @@ export function memoryInUse({ memory_stats: { usage = 0, stats } }: ContainerSta
   return Math.max(0, usage - (stats?.total_inactive_file ?? stats?.inactive_file ?? 0));
 }
 
-function byService(running: ContainerSummary[], watched: WatchedContainers): AlwaysOn[] {
+function byService(running: ContainerSummary[], watched: WatchedContainers, reservedCpus: ReadonlyMap<string, number>): AlwaysOn[] {
   const found = new Map<string, AlwaysOn>();
   for (const container of running) {
     const known = watched.get(container.Id);
@@ -80,7 +84,14 @@ function byService(running: ContainerSummary[], watched: WatchedContainers): Alw
     const key = `${name} ${limit.cpus} ${limit.memoryBytes}`;
     const same = found.get(key);
     if (!same) {
-      found.set(key, { name, containers: 1, limit, ...(measured ? { measured } : {}) });
+      const reserved = reservedCpus.get(name);
+      found.set(key, {
+        name,
+        containers: 1,
+        limit,
+        ...(reserved === undefined ? {} : { reservedCpus: reserved }),
+        ...(measured ? { measured } : {}),
+      });
     } else {
       same.containers++;
       if (measured) same.measured = highest(same.measured, measured);

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import type { ContainerSummary, Docker } from '../docker/api.ts';
 import { COMPOSE } from '../docker/labels.ts';
 import { thawFrozen, unpause } from '../docker/thaw.ts';
+import type { Edge } from '../edge/model.ts';
 import { Failure } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
 import { sleep } from '../kit/wait.ts';
@@ -15,6 +16,7 @@ import type { OpenTrigger, Reading, TriggerContext, TriggerType } from '../trigg
 import { apply, finishDraining, type Hands } from './apply.ts';
 import { type HostFacts, hostBudget, neverFits } from './budget.ts';
 import { type Crew, noteReady, tierIdOf, type Untimed } from './crew.ts';
+import { returnToEdge } from './edge.ts';
 import { explainTier } from './explain.ts';
 import { CONTAINER_EVENTS, currentMarks, type Fleet, openFleet } from './fleet.ts';
 import { watchFolders } from './folders.ts';
@@ -34,6 +36,8 @@ import { readUsage, type UsageSamples } from './usage.ts';
 export interface AutoscalerOptions {
   stateFolder: string;
   docker: Docker;
+  /** Without it containers that have a route are not taken out of it before they are asked to end. */
+  edge?: Edge;
   report: Report;
   /** Ends the autoscaler: what is frozen is thawed, everything goes on running. */
   signal: AbortSignal;
@@ -96,7 +100,7 @@ export async function runAutoscaler(options: AutoscalerOptions): Promise<void> {
   }
 }
 
-async function openSite({ stateFolder, docker, report, signal, dryRun = false, types, host: fixedHost, quietMs }: AutoscalerOptions) {
+async function openSite({ stateFolder, docker, edge, report, signal, dryRun = false, types, host: fixedHost, quietMs }: AutoscalerOptions) {
   const now = Date.now;
   const posts = new Map<string, Post>();
   const crews = new Map<string, Crew>();
@@ -260,6 +264,12 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
       if (!crew.template) throw new Error(crew.templateProblem ?? 'nothing tells what a container of it is made of');
       return crew.template;
     },
+    routed: (crew, id) => {
+      const post = posts.get(crew.tier.id);
+      if (!edge || !post || post.service.edge.length === 0) return undefined;
+      return { edge, project: crew.tier.project, service: post.service, container: id };
+    },
+    signal,
     ...(quietMs === undefined ? {} : { quietMs }),
   };
 
@@ -348,7 +358,7 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
       found.problems.map(({ project, message }) => `${project} is not scaled: ${message}`),
     );
     const scaled = new Set(found.projects.flatMap(({ name, scaled: services }) => services.map((service) => `${name}/${service.name}`)));
-    await lookAtHost(listed, scaled);
+    await lookAtHost(listed, scaled, reservations(found.projects));
     for (const post of posts.values()) if (!scaled.has(post.crew.tier.id)) await dismiss(post);
     const tierWarnings: string[] = [];
     for (const project of found.projects) {
@@ -380,8 +390,13 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
     return after;
   }
 
-  async function lookAtHost(listed: ContainerSummary[], scaled: ReadonlySet<string>): Promise<void> {
-    const facts = fixedHost ?? (await observeHost(docker, machine, listed, ({ Labels }) => scaled.has(tierIdOf(Labels) ?? ''), watched));
+  async function lookAtHost(
+    listed: ContainerSummary[],
+    scaled: ReadonlySet<string>,
+    reservedCpus: ReadonlyMap<string, number>,
+  ): Promise<void> {
+    const isScaled = ({ Labels }: ContainerSummary): boolean => scaled.has(tierIdOf(Labels) ?? '');
+    const facts = fixedHost ?? (await observeHost(docker, machine, listed, isScaled, watched, reservedCpus));
     const found = hostBudget(facts);
     hostWarnings = say(hostWarnings, found.warnings);
     budget = found.budget;
@@ -476,10 +491,31 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
     }
     for (const [id, mark] of await currentMarks(stateFolder, crew.tier.project, present)) {
       if (mark.service !== crew.tier.service && mark.service !== '') continue;
-      if (mark.kind === 'draining' && mark.signalled) fleet.marks.set(id, mark);
-      // Nobody knows whether a signal that was not confirmed was sent: the worker is asked for its idleness again before another one.
+      if (mark.kind === 'draining' && (mark.signalled || (await wasSignalled(id, mark.sinceMs)))) {
+        fleet.marks.set(id, { ...mark, signalled: true });
+      }
+      // When the engine does not know either, the worker is asked for its idleness again before it is signalled.
       else await unmarkWorker(stateFolder, crew.tier.project, id);
     }
+    if ((await holderOf(crew.tier.project)) === undefined)
+      await serveAgain(
+        crew,
+        own.map(({ Id }) => Id),
+      );
+  }
+
+  /** What was being taken out of its route and has not been asked to end has its requests again. */
+  async function serveAgain(crew: Crew, ids: Iterable<string>): Promise<void> {
+    for (const id of ids) {
+      const routed = fleet.marks.has(id) || crew.acting.has(id) ? undefined : hands.routed(crew, id);
+      if (routed) await returnToEdge(routed);
+    }
+  }
+
+  /** Whoever left an unconfirmed mark may have died between the signal and its answer. */
+  async function wasSignalled(id: string, sinceMs: number): Promise<boolean> {
+    const filters = { type: ['container'], event: ['kill'], container: [id] };
+    return (await docker.pastEvents(filters, sinceMs, now())).length > 0;
   }
 
   function goOnDraining({ crew }: Post): void {
@@ -660,6 +696,7 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
   async function noteFree(project: string): Promise<void> {
     if (!held.has(project) || (await holderOf(project)) !== undefined) return;
     held.delete(project);
+    for (const { crew } of posts.values()) if (crew.tier.project === project) await serveAgain(crew, crew.workers.keys());
     tell({ kind: 'held', project });
   }
 
@@ -798,6 +835,16 @@ async function openSite({ stateFolder, docker, report, signal, dryRun = false, t
 
   return { run, close };
 }
+
+/** Cores that the files promise to a container of each service, by "<project>/<service>". */
+const reservations = (projects: readonly ScaledProject[]): Map<string, number> =>
+  new Map(
+    projects.flatMap(({ name, services }) =>
+      Object.values(services).flatMap((service): [string, number][] =>
+        service.reservedCpus === undefined ? [] : [[`${name}/${service.name}`, service.reservedCpus]],
+      ),
+    ),
+  );
 
 function openOrExplain(type: TriggerType | undefined, metadata: unknown, context: TriggerContext): OpenTrigger {
   try {

@@ -30,6 +30,7 @@ export interface NamedService {
   name: string;
   containerName?: string;
   networkMode?: string;
+  reservedCpus?: number;
   /** By the network's name in Docker: the service's further names there. */
   networks: Record<string, string[]>;
 }
@@ -167,6 +168,7 @@ function shapeOf(project: Project): Pick<ScaledProject, 'name' | 'compose' | 'se
           name: service.name,
           ...(service.containerName === undefined ? {} : { containerName: service.containerName }),
           ...(service.networkMode === undefined ? {} : { networkMode: service.networkMode }),
+          ...(service.reservedCpus === undefined ? {} : { reservedCpus: service.reservedCpus }),
           networks: Object.fromEntries(
             Object.entries(model.services?.[service.name]?.networks ?? {}).map(([key, value]) => [
               project.networks[key]?.name ?? key,

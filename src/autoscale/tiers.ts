@@ -78,7 +78,7 @@ export function tierOf(project: string, service: ScaledService, options: TierOpt
     drainTargetMs,
     concurrency: spec.tier.concurrency ?? concurrencyOf(service, spec.tier.framework, warnings),
     ...(spec.tier.framework === undefined ? {} : { framework: spec.tier.framework }),
-    warm: spec.tier.warm ?? defaultWarm(spec, triggers, drainTargetMs, min),
+    warm: spec.tier.warm ?? defaultWarm(service, triggers, drainTargetMs, min),
     ...(spec.tier.busy === undefined ? {} : { busy: spec.tier.busy }),
     min,
     max,
@@ -168,11 +168,12 @@ function concurrencyOf({ name, command = [] }: Service, framework: Framework | u
 }
 
 /** A frozen worker stands beside nobody that runs: it only makes sense where the service goes to zero. */
-function defaultWarm(spec: AutoscaleSpec, triggers: readonly TierTrigger[], drainTargetMs: number, min: number): Warm {
+function defaultWarm({ autoscale: spec, edge }: ScaledService, triggers: readonly TierTrigger[], drainTargetMs: number, min: number): Warm {
   if (spec.tier.class === 'heavy') return { kind: 'none', count: 0 };
   const goesToZero = min === 0 || spec.idle === 0;
-  if (goesToZero && drainTargetMs <= DEFAULTS.frozenDrainTargetMs && triggers.every(({ freezable }) => freezable))
-    return { kind: 'frozen', count: 1 };
+  // Requests that reach a frozen container would hang.
+  const mayFreeze = edge.length === 0 && triggers.every(({ freezable }) => freezable);
+  if (goesToZero && mayFreeze && drainTargetMs <= DEFAULTS.frozenDrainTargetMs) return { kind: 'frozen', count: 1 };
   return { kind: 'stopped', count: 1 };
 }
 

@@ -346,6 +346,14 @@ export function openDocker(socketPath: string = engineSocket()) {
     tagImage: (image: string, repository: string, tag: string) =>
       json<void>('POST', `/images/${id(image)}/tag?repo=${id(repository)}&tag=${id(tag)}`),
 
+    /** What the engine still knows of the time between (ms since 1970): its last 256 events, of whatever kind. */
+    async pastEvents(filters: Record<string, string[]>, sinceMs: number, untilMs: number): Promise<DockerEvent[]> {
+      const seconds = (ms: number): string => (ms / 1000).toFixed(3);
+      const query = `since=${seconds(sinceMs)}&until=${seconds(untilMs)}&filters=${id(JSON.stringify(filters))}`;
+      const lines = (await bytes('GET', `/events?${query}`)).toString('utf8').split('\n');
+      return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as DockerEvent);
+    },
+
     /** Engine events from now on, until the signal aborts or the engine goes away (then the iteration ends). */
     async *events(filters: Record<string, string[]>, signal: AbortSignal): AsyncGenerator<DockerEvent> {
       const response = await call('GET', `/events?filters=${id(JSON.stringify(filters))}`, undefined, signal);

@@ -153,6 +153,11 @@ async function readKeys(model: Mapping, plain: Record<string, PlainService>, fol
   }
   for (const { service, path } of routes) {
     const spec = autoscales[service];
+    if (spec?.tier.warm?.kind === 'frozen')
+      problems.push({
+        path: ['services', service, 'x-autoscale'],
+        message: `service ${service}: a frozen container answers no request, and the service has a route; set x-autoscale.tier.warm to stopped or none`,
+      });
     if (spec && goesToZero(spec))
       warnings.push({
         path,

@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
+import type { HostFacts } from '../../src/autoscale/budget.ts';
 import type { AutoscalerOptions } from '../../src/autoscale/loop.ts';
 import { runAutoscaler } from '../../src/autoscale/loop.ts';
 import { openDocker } from '../../src/docker/api.ts';
@@ -96,9 +97,10 @@ const adopt = (project: ScenarioProject) => mkdir(projectFolder(project.state, p
 /** Runs it in a process of its own, to be killed. */
 export async function spawnAutoscaler(
   project: ScenarioProject,
+  host: HostFacts = ROOMY,
 ): Promise<{ process: ChildProcess; kill(signal: NodeJS.Signals): Promise<void> }> {
   await adopt(project);
-  const child = spawn(process.execPath, [OWN_PROCESS, project.state, JSON.stringify(ROOMY)], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn(process.execPath, [OWN_PROCESS, project.state, JSON.stringify(host)], { stdio: ['ignore', 'ignore', 'inherit'] });
   return {
     process: child,
     kill: async (signal) => {
@@ -112,6 +114,8 @@ export async function spawnAutoscaler(
 
 export interface Jobs {
   add(name: string, ms?: number): Promise<number>;
+  /** A job that fails every time, and is due again `everyMs` after each failure. */
+  addPoison(name: string, everyMs: number): Promise<void>;
   began(): Promise<{ job: string; host: string; at: number }[]>;
   ended(): Promise<{ job: string; host: string; at: number }[]>;
   signals(): Promise<{ host: string; busy: number; count: number; at: number }[]>;
@@ -135,6 +139,9 @@ export async function openJobs(project: ScenarioProject): Promise<Jobs> {
       const at = Date.now();
       await queue.add(name, { ms });
       return at;
+    },
+    addPoison: async (name, everyMs) => {
+      await queue.add(name, { fails: true }, { attempts: 10_000, backoff: { type: 'fixed', delay: everyMs } });
     },
     began: () => list('began'),
     ended: () => list('ended'),
