@@ -13,7 +13,7 @@ import { type ScenarioProject, withProject } from '../test/support/scenario.ts';
 import { spawnAutoscaler } from '../test/support/worker.ts';
 import { openFloor } from './agent/floor.ts';
 import { startScript } from './agent/script.ts';
-import { BURST, BURST_LIST, composeFile, WARMTHS, type Warmth } from './agent/tiers.ts';
+import { BURST, composeFile, WARMTHS, type Warmth } from './agent/tiers.ts';
 import { readArguments } from './support/arguments.ts';
 import { must } from './support/must.ts';
 import { median, quantile, round } from './support/numbers.ts';
@@ -30,6 +30,8 @@ interface Jobs {
   redis: Redis;
   /** Puts a job in and answers when, by this machine's clock, ms since 1970. */
   add(warmth: Warmth): Promise<number>;
+  /** As many jobs as the burst has workers, which outlast its start. */
+  addMany(): Promise<unknown>;
   /** When the user's code of the newest job began. */
   began(): Promise<number>;
   close(): Promise<void>;
@@ -42,6 +44,8 @@ async function openJobs(project: ScenarioProject): Promise<Jobs> {
   redis.on('error', () => {});
   const queues = new Map(WARMTHS.map((warmth) => [warmth, new Queue(warmth, { connection: { host, port: 6379 } })]));
   await Promise.all([...queues.values()].map((queue) => queue.waitUntilReady()));
+  const burst = new Queue('burst', { connection: { host, port: 6379 } });
+  await burst.waitUntilReady();
   let expected = 0;
   return {
     redis,
@@ -51,6 +55,7 @@ async function openJobs(project: ScenarioProject): Promise<Jobs> {
       await queues.get(warmth)?.add('job', {});
       return at;
     },
+    addMany: () => burst.addBulk(Array.from({ length: BURST }, () => ({ name: 'job', data: { ms: 3000 } }))),
     began: async () => {
       const text = await eventually(async () => {
         const found = await redis.lindex('began', expected - 1);
@@ -60,7 +65,7 @@ async function openJobs(project: ScenarioProject): Promise<Jobs> {
       return (JSON.parse(text) as { at: number }).at;
     },
     close: async () => {
-      await Promise.all([...queues.values()].map((queue) => queue.close()));
+      await Promise.all([burst, ...queues.values()].map((queue) => queue.close()));
       redis.disconnect();
     },
   };
@@ -146,8 +151,7 @@ await withProject('bench autoscale', { files: { 'compose.yaml': composeFile() } 
           if (warmth === 'frozen') put.push(at);
         }
         if (index > Math.ceil(rounds / 3)) continue;
-        const ownMs = await burstMs(ours, () => jobs.redis.rpush(BURST_LIST, ...Array.from({ length: BURST }, () => 'job')));
-        await jobs.redis.del(BURST_LIST);
+        const ownMs = await burstMs(ours, () => jobs.addMany());
         const floorMs = await burstMs(bare, () => floor.burst());
         await Promise.all([floor.clear(), atRest(ours, 'burst')]);
         if (index === 0) continue;

@@ -8,10 +8,9 @@ export const WARMTHS = ['frozen', 'stopped', 'none'] as const;
 export type Warmth = (typeof WARMTHS)[number];
 
 export const BURST = 8;
-export const BURST_LIST = 'burst';
 
 /**
- * Redis, a BullMQ worker for each kind of warmth, and a tier of small containers for the burst. A tier is at rest two seconds after its last job, so
+ * Redis, a BullMQ worker for each kind of warmth, and one for the burst. A tier is at rest two seconds after its last job, so
  * that rounds are short; nothing of it lies on the way from job to worker.
  */
 export function composeFile(): string {
@@ -23,28 +22,21 @@ export function composeFile(): string {
     ...more,
     tier: { class: 'light', ...tier },
   });
-  const worker = (warm: Warmth) => ({
+  const worker = (queue: string, cpus: string, maxReplicaCount: number, warm: Warmth) => ({
     image: 'node:24-alpine',
     command: ['node', '/app/worker.js'],
     init: true,
-    environment: { QUEUE: warm },
+    environment: { QUEUE: queue },
     volumes: [`${MODULES}:/app/node_modules:ro`, `${WORKER}:/app/worker.js:ro`],
     stop_grace_period: '1s',
-    deploy: { resources: { limits: { memory: '192M', cpus: '0.5' } } },
-    'x-autoscale': scaled(warm, { maxReplicaCount: 1 }, { framework: 'bullmq', warm }),
+    deploy: { resources: { limits: { memory: '192M', cpus } } },
+    'x-autoscale': scaled(queue, { maxReplicaCount }, { framework: 'bullmq', warm }),
   });
   return JSON.stringify({
     services: {
       redis: { image: 'redis:8-alpine', command: 'redis-server --save ""', stop_grace_period: '1s' },
-      ...Object.fromEntries(WARMTHS.map((warm) => [warm, worker(warm)])),
-      burst: {
-        image: 'busybox:1',
-        command: ['sleep', 'infinity'],
-        init: true,
-        stop_grace_period: '0s',
-        deploy: { replicas: 1, resources: { limits: { memory: '16M', cpus: '0.05' } } },
-        'x-autoscale': scaled(BURST_LIST, { maxReplicaCount: BURST }, { warm: 'none', busy: { exec: ['true'] } }),
-      },
+      ...Object.fromEntries(WARMTHS.map((warm) => [warm, worker(warm, '0.5', 1, warm)])),
+      burst: worker('burst', '0.25', BURST, 'none'),
     },
   });
 }
