@@ -61,3 +61,9 @@ export interface InstallPlan {
   steps: InstallStep[];
   warnings: string[];
 }
+
+/**
+ * Node's options for the agent in every form. What it makes is small and soon gone: V8's default nursery of 16 MiB would only make the process
+ * larger by a fifth.
+ */
+export const NODE_OPTIONS = '--max-semi-space-size=1';

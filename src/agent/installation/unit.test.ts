@@ -34,7 +34,7 @@ test('as another user, with odd paths, the state folder where PrivateTmp would h
     expect.arrayContaining([
       'ExecStart="/opt/$$node/bin/node" /usr/lib/node_modules/composure/bin/composure.js agent run',
       'ReadWritePaths="/tmp/the state \\"x\\" 100%%"',
-      'Environment="COMPOSURE_STATE_DIR=/tmp/the state \\"x\\" 100%%" DOCKER_HOST=unix:///var/run/docker.sock COMPOSURE_AGENT_FORM=systemd',
+      'Environment="COMPOSURE_STATE_DIR=/tmp/the state \\"x\\" 100%%" DOCKER_HOST=unix:///var/run/docker.sock COMPOSURE_AGENT_FORM=systemd NODE_OPTIONS=--max-semi-space-size=1',
       'User=1000',
       'Group=100',
       'SupplementaryGroups=998',
