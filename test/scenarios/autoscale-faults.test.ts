@@ -110,3 +110,30 @@ test('an autoscaler is killed while one worker drains and others work: the next 
     }
   });
 });
+
+test('workers of a plain list, of which no source tells anything, are ended once nothing waits and their CPU is quiet', {
+  timeout: 90_000,
+}, async () => {
+  const script =
+    'while true; do redis-cli -h redis BLPOP jobs 0 >/dev/null; timeout 3 sh -c "while :; do :; done"; redis-cli -h redis RPUSH done x; done';
+  const files = workerProject({
+    service: { image: 'redis:8-alpine', command: ['sh', '-c', script], volumes: [], stop_grace_period: '1s' },
+  });
+  await withProject('fault plain list', { files }, async (p) => {
+    const compose = JSON.parse(await p.read('compose.yaml'));
+    delete compose.services.worker['x-autoscale'].tier.framework;
+    await p.write('compose.yaml', JSON.stringify(compose));
+    succeeds(await p.compose(['up', '-d', 'redis']));
+    const redis = async (...args: string[]) => succeeds(await p.compose(['exec', '-T', 'redis', 'redis-cli', ...args])).stdout.trim();
+    const autoscaler = await startAutoscaler(p, { quietMs: 2000 });
+    try {
+      await redis('RPUSH', 'jobs', 'one', 'two');
+      await eventually(async () => expect(await states(p)).toEqual(['running', 'running']), { timeoutMs: 20_000 });
+      // Both are gone, and both jobs are done: none was ended in the middle.
+      await eventually(async () => expect(await states(p)).toEqual([]), { timeoutMs: 50_000 });
+      expect(await redis('LLEN', 'done')).toBe('2');
+    } finally {
+      await autoscaler.stop();
+    }
+  });
+});
