@@ -1,7 +1,10 @@
+import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openDocker } from '../../src/docker/api.ts';
 import { COMPOSE } from '../../src/docker/labels.ts';
 import { sleep } from '../../src/kit/wait.ts';
+import { projectFolder } from '../../src/state/folder.ts';
 import { eventually } from '../support/eventually.ts';
 import { type ScenarioProject, withProject } from '../support/scenario.ts';
 import { succeeds } from '../support/stacks.ts';
@@ -135,5 +138,29 @@ test('workers of a plain list, of which no source tells anything, are ended once
     } finally {
       await autoscaler.stop();
     }
+  });
+});
+
+test('an agent that does not see the project’s folder, as in its container, makes the first container from the recorded release', {
+  timeout: 90_000,
+}, async () => {
+  await withProject('fault no folder', { files: workerProject() }, async (p) => {
+    succeeds(await p.composure(['deploy', '--yes']));
+    const [worker] = await p.containers('worker');
+    succeeds(await p.docker(['rm', '-f', worker?.Id ?? '']));
+    await rm(join(projectFolder(p.state, p.name), 'templates'), { recursive: true, force: true });
+    const jobs = await openJobs(p);
+    await rename(p.folder, `${p.folder}.away`);
+    const autoscaler = await startAutoscaler(p);
+    try {
+      await jobs.add('job', 500);
+      await eventually(async () => expect(await jobs.ended()).toHaveLength(1), { timeoutMs: 30_000 });
+    } finally {
+      await rename(`${p.folder}.away`, p.folder);
+      await autoscaler.stop();
+      await jobs.close();
+    }
+    // It is what the files say: Compose has nothing to change about it.
+    expect((await p.compose(['up', '-d', '--no-deps', 'worker', '--dry-run'])).stderr).not.toMatch(/Recreat/);
   });
 });
