@@ -222,27 +222,28 @@ function makeRoom(all: AutoscaleState, wanting: TierState, need: Room, pass: Pas
   }
   if (lackCpus <= 0 && lackBytes <= 0) return true;
   others.sort((left, right) => dominantShare(all, right) - dominantShare(all, left) || (left.tier.id < right.tier.id ? -1 : 1));
+  let thaws = 0;
   const taken: { state: TierState; worker: WorkerState }[] = [];
   for (const state of others) {
     for (const worker of sparedBy(all, state)) {
       if (lackCpus <= 0 && lackBytes <= 0) break;
       const frozen = worker.phase === 'frozen';
-      if (frozen && lackBytes <= 0) continue;
+      if (frozen) {
+        // It is thawed to be ended, which takes CPU.
+        if (lackBytes <= 0 || nanoCpus(worker.need) > pass.free.nanoCpus - thaws) continue;
+        thaws += nanoCpus(worker.need);
+      }
       taken.push({ state, worker });
       lackCpus -= frozen ? 0 : nanoCpus(worker.need);
       lackBytes -= worker.need.memoryBytes;
     }
   }
   if (lackCpus > 0 || lackBytes > 0) return false;
+  pass.free.nanoCpus -= thaws;
   const touched = new Set<TierState>();
   for (const { state, worker } of taken) {
-    if (worker.phase === 'frozen') {
-      // It is thawed to be ended, which takes CPU; and its tier has a pool to fill again some other time.
-      const cpus = nanoCpus(worker.need);
-      if (cpus > pass.free.nanoCpus) continue;
-      pass.free.nanoCpus -= cpus;
-      state.poolRestUntilMs = all.nowMs + POOL_REST_MS;
-    }
+    // Its pool is filled again some other time.
+    if (worker.phase === 'frozen') state.poolRestUntilMs = all.nowMs + POOL_REST_MS;
     retire(all, state, worker, actions, `${wanting.tier.service} waits for room`);
     touched.add(state);
   }

@@ -615,6 +615,6 @@ test('budget, busy workers, metrics and frozen workers hold at every event; once
         expect(serving(world.state.tiers[entry.id] as never)).toBe(count);
       }
     }),
-    { numRuns: Number(process.env.RUNS ?? 100), interruptAfterTimeLimit: 60_000 },
+    { numRuns: 300 },
   );
 }, 120_000);

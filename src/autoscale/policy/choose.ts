@@ -109,7 +109,7 @@ export function takeSurplus(all: AutoscaleState, state: TierState, actions: Acti
  * and every queue has been read since the last thaw long enough ago for such a job to show.
  */
 function mayFreeze(all: AutoscaleState, state: TierState, idle: WorkerState[]): boolean {
-  if (!state.zero || state.counts.starting > 0 || state.counts.busy > 0) return false;
+  if (state.counts.starting > 0) return false;
   const settled = state.thawedAtMs === NEVER ? NEVER : state.thawedAtMs + SETTLE_MS;
   for (const { readAtMs } of state.triggers) if (readAtMs < settled) return false;
   const others = state.workers.filter((worker) => worker.phase === 'running' && worker.pending === undefined);
@@ -162,7 +162,10 @@ export function nextGrowth(all: AutoscaleState, state: TierState): Growth | unde
   const { nowMs } = all;
   let stopped: WorkerState | undefined;
   let standing = 0;
+  let leaving = 0;
   for (const worker of state.workers) {
+    // It may still prove busy and stay.
+    if (worker.pending === 'retire') leaving += 1;
     if (worker.phase === 'frozen' && worker.failures < WORST_STARTS) standing += 1;
     if (worker.restUntilMs > nowMs) continue;
     if (worker.phase === 'frozen') return { kind: 'thaw', worker };
@@ -172,7 +175,7 @@ export function nextGrowth(all: AutoscaleState, state: TierState): Growth | unde
     }
   }
   // What could not be thawed just now is tried again before others take its place.
-  if (serving(state) + standing >= state.wanted) return undefined;
+  if (serving(state) + standing >= state.wanted || serving(state) + leaving >= state.tier.max) return undefined;
   return stopped ? { kind: 'start', worker: stopped } : { kind: 'create' };
 }
 

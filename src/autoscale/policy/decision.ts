@@ -1,6 +1,6 @@
 import { formatMs } from '../../kit/duration.ts';
 import type { Decision, TierTrigger } from '../model.ts';
-import { compositeValue, demandOf, isLost, slotsFor } from './desired.ts';
+import { compositeValue, demandOf, isLost, roundUp, slotsFor } from './desired.ts';
 import { type AutoscaleState, LIMITS, serving, type TierState, type TriggerState } from './state.ts';
 
 /** The tier's count as it is now, and how it came about. */
@@ -80,7 +80,7 @@ function triggerFormula(all: AutoscaleState, state: TierState, trigger: TriggerS
   const target = number(spec.target);
   const current = serving(state);
   if (spec.metricType === 'AverageValue') {
-    const exact = Math.ceil(trigger.reading.value / spec.target - 1e-9);
+    const exact = roundUp(trigger.reading.value / spec.target);
     return demand.raw === exact
       ? `ceil(${value} / ${target}) = ${demand.raw}`
       : `${value} / ${target} is within the tolerance of ${current} -> ${demand.raw}`;

@@ -63,7 +63,7 @@ export function countFor(metricType: MetricType, value: number, target: number, 
   return ready < current ? Math.max(current, count) : count;
 }
 
-function roundUp(workers: number): number {
+export function roundUp(workers: number): number {
   return Math.max(0, Math.ceil(workers - EPSILON));
 }
 

@@ -59,7 +59,7 @@ export interface Course {
 }
 
 /** A host and its tiers with nothing running yet. Events without a tier are about the first one. */
-export function course(tiers: Tier[], host: HostBudget | undefined = HOST): Course {
+export function course(tiers: Tier[], host: HostBudget | null = HOST): Course {
   const state = createState(0);
   const made: Course = {
     state,

@@ -269,7 +269,7 @@ function merge(all: AutoscaleState, state: TierState, known: WorkerState, worker
   setBusy(known, worker.busy, nowMs, worker.idleSinceMs === undefined ? undefined : worker.idleSinceMs - all.skewMs);
   if (pending !== undefined) {
     if (NOT_YET[pending].includes(worker.phase) && !(isList && isLostAnswer(known))) return;
-    if (!(pending === 'retire' && worker.phase === 'draining')) delete known.pending;
+    delete known.pending;
     if (known.doubts !== undefined) delete known.doubts;
     if (pending === 'freeze' && worker.phase !== 'frozen') known.restUntilMs = nowMs + REFUSED_MS;
     if (DONE[pending].includes(worker.phase) && worker.phase === 'running') known.failures = 0;
@@ -316,7 +316,7 @@ function takeFailure(state: TierState, action: Action['kind'], id: string | unde
   const index = state.workers.findIndex((worker) => worker.id === id);
   const worker = state.workers[index];
   if (action === 'create' || action === 'start') fail(state, nowMs, message);
-  if (!worker || worker.pending !== action) return;
+  if (!worker || (worker.pending !== action && !(action === 'retire' && worker.phase === 'draining'))) return;
   delete worker.pending;
   delete worker.doubts;
   switch (action) {
