@@ -18,13 +18,7 @@ interface Written {
 const TARGETS: Record<string, { key: (written: Readonly<Record<string, unknown>>) => string; kedas: string | undefined }> = {
   redis: { key: () => 'listLength', kedas: '5' },
   'redis-streams': { key: (written) => ('consumerGroup' in written ? 'pendingEntriesCount' : 'streamLength'), kedas: '5' },
-  postgresql: { key: () => 'targetQueryValue', kedas: undefined },
-  mysql: { key: () => 'queryValue', kedas: undefined },
-  mongodb: { key: () => 'queryValue', kedas: undefined },
   rabbitmq: { key: () => 'value', kedas: undefined },
-  prometheus: { key: () => 'threshold', kedas: undefined },
-  'metrics-api': { key: () => 'targetValue', kedas: undefined },
-  kafka: { key: () => 'lagThreshold', kedas: '10' },
   'nats-jetstream': { key: () => 'lagThreshold', kedas: '10' },
 };
 

@@ -26,6 +26,7 @@ const LIFE: [line: string, fields: string[]][] = [
   ['autoscale pause', ['project', 'agent', 'pause']],
   ['autoscale resume --dry-run', ['project', 'agent', 'pause']],
   ['autoscale replay --hours 1', ['events', 'differences']],
+  ['simulate --scenario reference --workload minutely --hours 1', ['scenario', 'workload', 'seed', 'reports']],
   ['agent status', ['running', 'warnings']],
   ['agent install --container --dry-run', ['action', 'form', 'steps', 'changed']],
   ['agent thaw', ['thawed']],
