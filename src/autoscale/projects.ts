@@ -92,7 +92,7 @@ async function readScaled(
   if (before?.from === from) return before.project;
   let project: ScaledProject | undefined;
   if (await mayScale(origin.files)) {
-    const read = await readFrom(origin, name);
+    const read = await readFrom(stateFolder, origin, name);
     const scaled = scaledServices(read);
     const retired = release ? await retiredContainers(stateFolder, name, release) : new Set<string>();
     if (scaled.length > 0) project = { ...shapeOf(read), scaled, released: releasedOf(scaled, release), retired };
@@ -139,9 +139,10 @@ async function mayScale(files: string[]): Promise<boolean> {
   return texts.some((text) => /x-autoscale|^\s*(include|extends)\s*:/m.test(text));
 }
 
-async function readFrom({ folder, files, envFiles }: Origin, name: string): Promise<Project> {
+/** From the state folder, because an agent in a container does not see the project's own; every path is absolute. */
+async function readFrom(stateFolder: string, { folder, files, envFiles }: Origin, name: string): Promise<Project> {
   const found = await findProject({
-    cwd: folder,
+    cwd: stateFolder,
     files,
     projectName: name,
     projectDirectory: folder,

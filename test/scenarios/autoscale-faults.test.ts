@@ -1,7 +1,10 @@
+import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openDocker } from '../../src/docker/api.ts';
 import { COMPOSE } from '../../src/docker/labels.ts';
 import { sleep } from '../../src/kit/wait.ts';
+import { projectFolder } from '../../src/state/folder.ts';
 import { eventually } from '../support/eventually.ts';
 import { type ScenarioProject, withProject } from '../support/scenario.ts';
 import { succeeds } from '../support/stacks.ts';
@@ -108,5 +111,56 @@ test('an autoscaler is killed while one worker drains and others work: the next 
       await second.stop();
       await jobs.close();
     }
+  });
+});
+
+test('workers of a plain list, of which no source tells anything, are ended once nothing waits and their CPU is quiet', {
+  timeout: 90_000,
+}, async () => {
+  const script =
+    'while true; do redis-cli -h redis BLPOP jobs 0 >/dev/null; timeout 3 sh -c "while :; do :; done"; redis-cli -h redis RPUSH done x; done';
+  const files = workerProject({
+    service: { image: 'redis:8-alpine', command: ['sh', '-c', script], volumes: [], stop_grace_period: '1s' },
+  });
+  await withProject('fault plain list', { files }, async (p) => {
+    const compose = JSON.parse(await p.read('compose.yaml'));
+    delete compose.services.worker['x-autoscale'].tier.framework;
+    await p.write('compose.yaml', JSON.stringify(compose));
+    succeeds(await p.compose(['up', '-d', 'redis']));
+    const redis = async (...args: string[]) => succeeds(await p.compose(['exec', '-T', 'redis', 'redis-cli', ...args])).stdout.trim();
+    const autoscaler = await startAutoscaler(p, { quietMs: 2000 });
+    try {
+      await redis('RPUSH', 'jobs', 'one', 'two');
+      await eventually(async () => expect(await states(p)).toEqual(['running', 'running']), { timeoutMs: 20_000 });
+      // Both are gone, and both jobs are done: none was ended in the middle.
+      await eventually(async () => expect(await states(p)).toEqual([]), { timeoutMs: 50_000 });
+      expect(await redis('LLEN', 'done')).toBe('2');
+    } finally {
+      await autoscaler.stop();
+    }
+  });
+});
+
+test('an agent that does not see the project’s folder, as in its container, makes the first container from the recorded release', {
+  timeout: 90_000,
+}, async () => {
+  await withProject('fault no folder', { files: workerProject() }, async (p) => {
+    succeeds(await p.composure(['deploy', '--yes']));
+    const [worker] = await p.containers('worker');
+    succeeds(await p.docker(['rm', '-f', worker?.Id ?? '']));
+    await rm(join(projectFolder(p.state, p.name), 'templates'), { recursive: true, force: true });
+    const jobs = await openJobs(p);
+    await rename(p.folder, `${p.folder}.away`);
+    const autoscaler = await startAutoscaler(p);
+    try {
+      await jobs.add('job', 500);
+      await eventually(async () => expect(await jobs.ended()).toHaveLength(1), { timeoutMs: 30_000 });
+    } finally {
+      await rename(`${p.folder}.away`, p.folder);
+      await autoscaler.stop();
+      await jobs.close();
+    }
+    // It is what the files say: Compose has nothing to change about it.
+    expect((await p.compose(['up', '-d', '--no-deps', 'worker', '--dry-run'])).stderr).not.toMatch(/Recreat/);
   });
 });

@@ -1,7 +1,7 @@
 import type { Action } from '../model.ts';
 import { SETTLE_MS } from './desired.ts';
 import { noteChange } from './stabilize.ts';
-import { type AutoscaleState, LIMITS, NEVER, recount, serving, type TierState, type WorkerState, warmKind } from './state.ts';
+import { type AutoscaleState, LIMITS, NEVER, provesItself, recount, serving, type TierState, type WorkerState, warmKind } from './state.ts';
 
 /** Starts of one container that may fail before it is replaced by a new one. */
 export const WORST_STARTS = 3;
@@ -48,6 +48,26 @@ export function idleWorkers(all: AutoscaleState, state: TierState): WorkerState[
   return state.workers.filter((worker) => isIdle(worker, idleByQueues, all.nowMs)).sort(goesBefore);
 }
 
+/**
+ * Workers of which no source tells anything, where asking one to end asks for the proof first. A quiet CPU only counts in a tier in which nothing
+ * waits.
+ */
+function unprovenWorkers(all: AutoscaleState, state: TierState): WorkerState[] {
+  if (state.lost || (state.limits & LIMITS.notice) !== 0 || !provesItself(state.tier)) return [];
+  if (state.tier.busy === undefined && !nothingShows(state)) return [];
+  return state.workers
+    .filter(({ phase, pending, restUntilMs, busy }) => phase === 'running' && !pending && restUntilMs <= all.nowMs && busy === undefined)
+    .sort(goesBefore);
+}
+
+/** No source shows a job. */
+const nothingShows = ({ triggers }: TierState): boolean =>
+  triggers.every(({ reading }) => {
+    if (!reading) return false;
+    const { queue, value } = reading;
+    return queue ? queue.waiting === 0 && (queue.active ?? 0) === 0 && (queue.held ?? 0) === 0 : value <= 0;
+  });
+
 /** Freezes and retires what the tier has above what it wants, as far as it is proved idle. True: something was asked for. */
 export function takeSurplus(all: AutoscaleState, state: TierState, actions: Action[]): boolean {
   const surplus = serving(state) - state.wanted;
@@ -71,6 +91,13 @@ export function takeSurplus(all: AutoscaleState, state: TierState, actions: Acti
     }
   }
   for (const worker of going) retire(all, state, worker, actions, whyRetired(state, worker, all.nowMs));
+  if (going.length + froze < surplus) {
+    const asked = unprovenWorkers(all, state)
+      .filter((worker) => !idle.includes(worker))
+      .slice(0, surplus - going.length - froze);
+    for (const worker of asked) retire(all, state, worker, actions, `${serving(state)} serve, ${state.wanted} wanted; if it proves idle`);
+    going = [...going, ...asked];
+  }
   if (going.length + froze < surplus) state.limits |= LIMITS.unproven;
   if (going.length + froze === 0) return false;
   recount(state);

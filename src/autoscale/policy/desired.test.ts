@@ -256,11 +256,35 @@ describe('activation and zero', () => {
     expect(run.tier().wanted).toBe(1);
   });
 
-  test('where nobody tells what runs, a worker of which nobody knows keeps from zero', () => {
-    const run = alone();
+  test('where nobody tells what runs, a worker that its framework has not named keeps from zero', () => {
+    const run = alone({ framework: 'celery' });
     run.at(0, { kind: 'worker', worker: { id: 'c1', number: 1, phase: 'running', sinceMs: 0, obsolete: false } });
     for (let at = 0; at <= 900; at += 30) run.at(at, { kind: 'reading', trigger: 'queue', reading: { value: 0, queue: { waiting: 0 } } });
     expect(run.tier().wanted).toBe(1);
+  });
+
+  test.each([
+    { what: 'without a framework', tier: {}, waiting: 0, asked: ['retire c1'] },
+    {
+      what: 'with a probe beside the framework',
+      tier: { framework: 'celery' as const, busy: { kind: 'exec' as const, command: ['x'] } },
+      waiting: 0,
+      asked: ['retire c1'],
+    },
+    { what: 'with the framework alone', tier: { framework: 'celery' as const }, waiting: 0, asked: [] },
+    { what: 'while something waits', tier: {}, waiting: 1, asked: [] },
+  ])('a worker of which no source tells is asked to prove itself idle: $what', ({ tier, waiting, asked }) => {
+    const run = alone({ ...tier, warm: { kind: 'none', count: 0 } });
+    run.at(0, { kind: 'worker', worker: { id: 'c1', number: 1, phase: 'running', sinceMs: 0, obsolete: false } });
+    const actions: string[] = [];
+    for (let at = 0; at <= 900; at += 5) {
+      actions.push(
+        ...run
+          .at(at, { kind: 'reading', trigger: 'queue', reading: { value: waiting, queue: { waiting } } })
+          .map(({ kind, worker }) => `${kind} ${worker}`),
+      );
+    }
+    expect(actions.filter((text) => text.startsWith('retire'))).toEqual(asked);
   });
 
   test('at zero the next delayed job arms a timer, a boot ahead of it', () => {

@@ -2,7 +2,7 @@ import type { MetricType } from '../../triggers/model.ts';
 import type { Fallback, Tier, TierTrigger } from '../model.ts';
 import { type Formula, parseFormula } from './formula.ts';
 import { leavesAtMs, nextChangeEndMs, scaleDownLimit, scaleUpLimit, slide, withinWindows } from './stabilize.ts';
-import { type AutoscaleState, LIMITS, NEVER, serving, type TierState, type TriggerState, warmKind } from './state.ts';
+import { type AutoscaleState, LIMITS, NEVER, provesItself, serving, type TierState, type TriggerState, warmKind } from './state.ts';
 
 /** A metric that nobody has renewed for so long is missing, even if no read failed: three polls, and at least this. */
 const STALE_MS = 60_000;
@@ -176,7 +176,7 @@ export function evaluate(all: AutoscaleState, state: TierState): void {
     const queue = trigger.reading?.queue;
     if (queue) {
       if (queue.waiting > 0 || (queue.active ?? 0) > 0 || (queue.held ?? 0) > 0) quiet = false;
-      if (queue.active === undefined && counts.unknown > 0) quiet = false;
+      if (queue.active === undefined && counts.unknown > 0 && !provesItself(tier)) quiet = false;
     }
   }
   if (!canActivate) active = true;

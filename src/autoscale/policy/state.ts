@@ -234,3 +234,6 @@ export function warmKind({ tier }: TierState): 'frozen' | 'stopped' | 'none' {
   for (const trigger of tier.triggers) if (!trigger.freezable) return 'stopped';
   return 'frozen';
 }
+
+/** Whoever carries out a `retire` has means of its own to prove idleness: the file's probe, or without a framework a quiet CPU. */
+export const provesItself = ({ busy, framework }: Tier): boolean => busy !== undefined || framework === undefined;
