@@ -136,6 +136,9 @@ async function start(hands: Hands, crew: Crew, id: string): Promise<void> {
 }
 
 async function startNow(hands: Hands, crew: Crew, id: string, replaces?: string): Promise<void> {
+  const files = crew.template?.files;
+  if (files !== undefined && crew.containers.get(id)?.state === 'created')
+    await hands.docker.putArchive(id, '/', Buffer.from(files, 'base64'));
   const deaths = hands.deaths.get(id) ?? 0;
   crew.booting.set(id, hands.now());
   await hands.docker.startContainer(id);

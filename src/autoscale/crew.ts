@@ -14,6 +14,8 @@ export interface Crew {
   tier: Tier;
   /** Names in Docker of the networks that the file gives the service. */
   networks: string[];
+  /** Files inside its containers that Compose puts there when it starts them. */
+  injected: string[];
   hooks: { postStart: Hook[]; preStop: Hook[] };
   /** What a container must carry to be of the service as it is now. */
   current: Identity;

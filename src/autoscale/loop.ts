@@ -430,17 +430,19 @@ async function openSite({ stateFolder, docker, edge, report, signal, dryRun = fa
   async function employ(project: ScaledProject, service: ScaledService, listed: ContainerSummary[]): Promise<string[]> {
     const id = `${project.name}/${service.name}`;
     let post = posts.get(id);
-    const networks = Object.keys(project.services[service.name]?.networks ?? {});
+    const named = project.services[service.name];
+    const [networks, injected] = [Object.keys(named?.networks ?? {}), named?.injected ?? []];
     const hooks = { postStart: service.postStart, preStop: service.preStop };
     const isNew = post === undefined;
     if (post) {
       Object.assign(post, { project, service });
-      Object.assign(post.crew, { networks, hooks });
+      Object.assign(post.crew, { networks, injected, hooks });
     } else {
       const { tier } = tierFor(project, service, undefined);
       const crew: Crew = {
         tier,
         networks,
+        injected,
         hooks,
         current: { configHash: '', imageId: '' },
         containers: new Map(),
@@ -612,7 +614,7 @@ async function openSite({ stateFolder, docker, edge, report, signal, dryRun = fa
 
   function contextOf(post: Post): TriggerContext {
     const { crew } = post;
-    const own = post.project.services[crew.tier.service] ?? { name: crew.tier.service, networks: {} };
+    const own = post.project.services[crew.tier.service] ?? { name: crew.tier.service, injected: [], networks: {} };
     const running = (): string[] => [...crew.containers.values()].filter((member) => member.state === 'running').map(({ id }) => id);
     return {
       resolve: async (host, port) => {

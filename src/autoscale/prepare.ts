@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Docker } from '../docker/api.ts';
+import { readFiles } from '../docker/injected.ts';
 import { COMPOSE } from '../docker/labels.ts';
 import { type ComposeCall, composeCreate } from '../docker/release.ts';
 import { Failure } from '../kit/errors.ts';
@@ -42,10 +43,14 @@ export async function knownTemplate(docker: Docker, state: string, crew: Crew): 
     .sort((a, b) => b.created - a.created || b.number - a.number);
   for (const { id } of siblings) {
     const info = await docker.findContainer(id);
-    if (info) return withImage(docker, templateOf(info, crew.networks));
+    // One that never ran was not given its files yet.
+    const files = info && crew.injected.length > 0 ? await readFiles(docker, id, crew.injected) : undefined;
+    if (!info || (crew.injected.length > 0 && !files)) continue;
+    return withImage(docker, { ...templateOf(info, crew.networks), ...(files ? { files: files.toString('base64') } : {}) });
   }
   const stored = (await readStored(state, crew))?.template;
-  return stored && !isObsolete(stored, crew.current) ? withImage(docker, stored) : undefined;
+  if (!stored || isObsolete(stored, crew.current) || (crew.injected.length > 0 && stored.files === undefined)) return undefined;
+  return withImage(docker, stored);
 }
 
 /** A name that means another image by now would make a different container; one that means the same reads better. */
@@ -56,10 +61,17 @@ export async function withImage(docker: Docker, template: Template): Promise<Tem
 
 /**
  * Has Compose make one container of the service, to see what it would make, and removes it; it is never started. Throws COMMAND_FAILED with
- * Compose's words, or when what it made is not what the service is now.
+ * Compose's words, or when Compose gives the service files only at a start.
  */
 export async function templateByCompose(docker: Docker, compose: ComposeCall, crew: Crew): Promise<Template> {
   const { project, service } = crew.tier;
+  if (crew.injected.length > 0) {
+    throw new Failure(
+      'COMMAND_FAILED',
+      `Compose puts ${crew.injected.join(', ')} into each container of ${service} when it starts it, and there is none yet that has it`,
+      { where: `${project}/${service}`, next: `docker compose up -d --no-deps ${service} starts one, from which the others are made` },
+    );
+  }
   const list = async () =>
     (await docker.listContainers([`${COMPOSE.project}=${project}`, `${COMPOSE.service}=${service}`])).filter(
       ({ Labels }) => Labels[COMPOSE.oneoff]?.toLowerCase() !== 'true',

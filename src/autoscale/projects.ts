@@ -2,6 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { ContainerSummary, Docker } from '../docker/api.ts';
 import { composeConfig } from '../docker/compose.ts';
+import { injectedPaths } from '../docker/injected.ts';
 import { COMPOSE } from '../docker/labels.ts';
 import type { ComposeCall } from '../docker/release.ts';
 import { Failure } from '../kit/errors.ts';
@@ -31,6 +32,8 @@ export interface NamedService {
   containerName?: string;
   networkMode?: string;
   reservedCpus?: number;
+  /** Files inside its containers that Compose puts there when it starts them. */
+  injected: string[];
   /** By the network's name in Docker: the service's further names there. */
   networks: Record<string, string[]>;
 }
@@ -158,7 +161,7 @@ interface ResolvedService {
 }
 
 function shapeOf(project: Project): Pick<ScaledProject, 'name' | 'compose' | 'services'> {
-  const model = JSON.parse(project.resolved) as { services?: Record<string, ResolvedService> };
+  const model = JSON.parse(project.resolved) as { services?: Record<string, ResolvedService>; [key: string]: unknown };
   return {
     name: project.name,
     compose: project.compose,
@@ -170,6 +173,7 @@ function shapeOf(project: Project): Pick<ScaledProject, 'name' | 'compose' | 'se
           ...(service.containerName === undefined ? {} : { containerName: service.containerName }),
           ...(service.networkMode === undefined ? {} : { networkMode: service.networkMode }),
           ...(service.reservedCpus === undefined ? {} : { reservedCpus: service.reservedCpus }),
+          injected: injectedPaths(model, service.name),
           networks: Object.fromEntries(
             Object.entries(model.services?.[service.name]?.networks ?? {}).map(([key, value]) => [
               project.networks[key]?.name ?? key,

@@ -20,6 +20,8 @@ export interface Template {
   config: Record<string, unknown>;
   hostConfig: Record<string, unknown>;
   endpoints: Record<string, Record<string, unknown>>;
+  /** What Compose puts into a container when it starts it, as an archive in base64; undefined: nothing. */
+  files?: string;
   stopSignal: string;
   restartPolicy: string;
   /** The engine tells when it is ready; without one it counts as ready when it runs. */
