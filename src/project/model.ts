@@ -48,6 +48,8 @@ export interface Service {
   contentHash: string;
   /** The files that contentHash covers, absolute. */
   contentFiles: string[];
+  /** Secrets and configs that come from a variable or from the compose file: to be put into each new container before it starts. */
+  files?: ContainerFile[];
   replicas: number;
   dependsOn: Record<
     string,
@@ -85,6 +87,17 @@ export interface Service {
   edge: EdgeSpec[];
   /** x-release: run to completion once, in the new image, before anything is touched. Also set for services that others await with service_completed_successfully. */
   release?: ReleaseJob;
+}
+
+export interface ContainerFile {
+  path: string;
+  /** May be a secret: never print it. */
+  content: string;
+  uid: number;
+  gid: number;
+  mode: number;
+  /** Changes with the content and does not reveal it. */
+  fingerprint: string;
 }
 
 export interface Hook {

@@ -73,6 +73,7 @@ async function projectOf(rollout: Rollout, target: ReleaseRecord, reusable: Reco
       files: [path],
       projectName: rollout.project.name,
       projectDirectory: rollout.project.folder,
+      ...(rollout.project.environment === undefined ? {} : { secretsOf: rollout.project.environment }),
       environment: process.env,
     });
   }
