@@ -61,6 +61,26 @@ export async function encryptBytes(content: Uint8Array, recipients: readonly str
   return encrypter.encrypt(content);
 }
 
+/** One age file as text, which survives mail and paper; `age --decrypt` reads it as it is. */
+export async function encryptText(text: string, recipients: readonly string[]): Promise<string> {
+  return (await age()).armor.encode(await encryptBytes(Buffer.from(text), recipients));
+}
+
+/** Reads an age file, as bytes or as text with its begin and end lines. */
+export async function decryptText(file: Uint8Array, identities: readonly IdentityKey[]): Promise<string | 'no identity' | 'damaged'> {
+  const head = Buffer.from(file.subarray(0, 100)).toString('latin1').trimStart();
+  let bytes = file;
+  if (head.startsWith('-----BEGIN')) {
+    try {
+      bytes = (await age()).armor.decode(Buffer.from(file).toString('latin1').trim());
+    } catch {
+      return 'damaged';
+    }
+  }
+  const plain = await decryptBytes(bytes, identities);
+  return typeof plain === 'string' ? plain : (utf8(plain) ?? 'damaged');
+}
+
 /** The content, or why not: none of the identities fits, or the bytes are no whole age file. */
 export async function decryptBytes(
   content: Uint8Array,
