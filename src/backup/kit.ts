@@ -26,6 +26,7 @@ const FORMAT = 'composure-recovery-kit/1';
 
 /** What to do on an empty machine, with nothing secret in it. */
 function instructions({ project, repository, versions }: RecoveryKit): string[] {
+  const address = withoutPassword(repository.address);
   return [
     'On an empty machine, as root:',
     '1. Install Docker Engine with Compose, restic and age, and Composure: npm install -g composure',
@@ -35,12 +36,15 @@ function instructions({ project, repository, versions }: RecoveryKit): string[] 
     '     mkdir -p -m 700 /var/lib/composure, then put them into /var/lib/composure/identity with mode 600',
     '4. Put the password and the keys under "repository" into the environment, without typing them on a command line:',
     '     RESTIC_PASSWORD and the variables under "environment", for example with read -rs RESTIC_PASSWORD; export RESTIC_PASSWORD',
-    `5. composure rebuild --from ${repository.address}`,
-    `   or, without Composure: restic -r ${repository.address} snapshots --tag project=${project}`,
+    `5. composure rebuild --from ${address}`,
+    `   or, without Composure: restic -r ${address} snapshots --tag project=${project}`,
     `   (the backups were made with Composure ${versions.composure} and restic ${versions.restic})`,
     '6. Remove kit.yaml: shred -u kit.yaml',
   ];
 }
+
+/** An address such as rest:https://shop:PASSWORD@backup.example.com/ without the password in it. */
+const withoutPassword = (address: string): string => address.replace(/(\/\/[^/@:]*):[^/@]*@/, '$1:…@');
 
 /** The kit as text that a person can read and follow without any program of ours. Pure. */
 export function printKit(kit: RecoveryKit): string {
@@ -107,7 +111,7 @@ export function coverPage(kit: RecoveryKit, recipients: readonly string[]): stri
     `RECOVERY KIT: ${project}`,
     '',
     `Made     ${madeAt} on ${host}`,
-    `Backups  ${repository.address}`,
+    `Backups  ${withoutPassword(repository.address)}`,
     `Opens    with the key of ${recipients.join(', ')}`,
     '',
     'The kit is the file kit.age. It holds the password of the backups, the keys of their storage and the key of the',

@@ -6,7 +6,17 @@ import { main } from '../../src/cli/main.ts';
 import { allCommands, buildProgram } from '../../src/cli/program.ts';
 
 /** Commands that change nothing, each with what it does instead. Every other one must have --dry-run. */
-const READ_ONLY = new Set(['plan', 'status', 'releases', 'logs', 'edge status', 'help']);
+const READ_ONLY = new Set([
+  'plan',
+  'status',
+  'releases',
+  'logs',
+  'edge status',
+  'secrets get',
+  'secrets list',
+  'secrets recipients list',
+  'help',
+]);
 /** Does nothing of its own accord that could be shown beforehand: it reacts to what others do until it is stopped. */
 const LONG_RUNNING = new Set(['agent']);
 
@@ -91,6 +101,8 @@ test('the top level at a glance', async () => {
                                      otherwise
       edge                           the HAProxy in front of all projects of this
                                      host
+      secrets                        values that the project needs and Git may hold
+                                     only encrypted (age)
       agent [options]                follow containers that are recreated by hand
                                      and keep certificates valid; runs until it is
                                      stopped
