@@ -153,7 +153,7 @@ async function readFrom(stateFolder: string, { folder, files, envFiles }: Origin
   });
   found.target.args.push(...envFiles.flatMap((file) => ['--env-file', file]));
   const [{ readProject }, config] = await Promise.all([import('../project/read.ts'), composeConfig(found.target)]);
-  return readProject(found, config, undefined);
+  return readProject(found, config, undefined, {});
 }
 
 interface ResolvedService {

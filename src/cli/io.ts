@@ -10,6 +10,8 @@ export interface Io {
   stdin?: string;
   /** Somebody sits before it who can be asked. */
   isTTY: boolean;
+  /** What is printed is seen at once by whoever sits there; undefined: as isTTY. */
+  outIsTTY?: boolean;
   /** Ends the command as Ctrl-C does; undefined listens to the process's own signals. */
   signal?: AbortSignal;
   /** Called after each journal entry is on the disk. */

@@ -295,6 +295,85 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }, wr
     .addHelpText('after', example('edge certificates', 'edge certificates --dry-run'))
     .action(async (flags) => (await import('./commands/edge.ts')).edgeCertificatesCommand(io, flags));
 
+  const secrets = program.command('secrets').description('values that the project needs and Git may hold only encrypted (age)');
+  const inFolder = (command: Command): Command =>
+    command
+      .option('-f, --file <path>', 'compose file; may be given several times', collect)
+      .option('--project-directory <path>', 'folder that relative paths start from')
+      .option('--env <name>', 'environment: its own secrets.<name>.age.yaml')
+      .option('--json', 'print JSON');
+  const changesSecrets = (command: Command): Command => inFolder(command).option('--dry-run', 'say what would be done and touch nothing');
+  const load = () => import('./commands/secrets.ts');
+  changesSecrets(secrets.command('set'))
+    .description('set one secret: typed without being shown, or from standard input, never from the command line')
+    .argument('<name>', 'name of the variable that it becomes')
+    .option('--from-file <path>', 'take the value from a file, as it is')
+    .addHelpText(
+      'after',
+      example('secrets set DATABASE_PASSWORD', 'secrets set TLS_KEY --from-file key.pem', 'secrets set API_TOKEN --env prod'),
+    )
+    .action(async (name: string, flags) => (await load()).secretsSetCommand(io, name, flags));
+  inFolder(secrets.command('get'))
+    .description('print the value of one secret, for another program to read')
+    .argument('<name>', 'name of the secret')
+    .option('--show', 'print it on a terminal too')
+    .addHelpText('after', example('secrets get DATABASE_PASSWORD --show'))
+    .action(async (name: string, flags) => (await load()).secretsGetCommand(io, name, flags));
+  inFolder(secrets.command('list'))
+    .description('names of the secrets and who can read them; needs no identity')
+    .addHelpText('after', example('secrets list', 'secrets list --env prod --json'))
+    .action(async (flags) => (await load()).secretsListCommand(io, flags));
+  changesSecrets(secrets.command('rm'))
+    .description('remove secrets from the file')
+    .argument('<name...>', 'names of secrets')
+    .addHelpText('after', example('secrets rm OLD_TOKEN'))
+    .action(async (names: string[], flags) => (await load()).secretsRemoveCommand(io, names, flags));
+  changesSecrets(secrets.command('import'))
+    .description('set every value of an env file; the plain file stays where it is')
+    .argument('<env-file>', 'file of lines NAME=value')
+    .addHelpText('after', example('secrets import .env.secret', 'secrets import .env.secret --dry-run'))
+    .action(async (file: string, flags) => (await load()).secretsImportCommand(io, file, flags));
+  changesSecrets(secrets.command('exec'))
+    .description('run a program with the project’s secrets in its environment, such as docker compose itself')
+    .argument('<command...>', 'program and its arguments')
+    .passThroughOptions()
+    .addHelpText('after', example('secrets exec -- docker compose up -d', 'secrets exec --dry-run -- docker compose config'))
+    .action(async (command: string[], flags) => (await load()).secretsExecCommand(io, command, flags, outcome));
+  secrets
+    .command('identity')
+    .description('this machine’s recipient, for somebody who can read the file to add; makes the identity where there is none')
+    .option('--json', 'print JSON')
+    .option('--dry-run', 'say what would be done and touch nothing')
+    .addHelpText('after', example('secrets identity'))
+    .action(async (flags) => (await load()).secretsIdentityCommand(io, flags));
+  const recipients = secrets.command('recipients').description('who can read the secrets');
+  inFolder(recipients.command('list'))
+    .description('the recipients of the file, with their labels')
+    .addHelpText('after', example('secrets recipients list'))
+    .action(async (flags) => (await load()).recipientsListCommand(io, flags));
+  changesSecrets(recipients.command('add'))
+    .description('let another machine or person read all secrets: encrypts every value anew')
+    .argument('<recipient>', 'age1…, as composure secrets identity or age-keygen prints it')
+    .option('--label <text>', 'who or what that is')
+    .addHelpText(
+      'after',
+      example(
+        'secrets recipients add age1jp5a4spux2knflvap9wurcvry22c3rg2dv7m4dvmnjn8dlu6e97qeaudpr --label laptop',
+        'secrets recipients add age1jp5a4spux2knflvap9wurcvry22c3rg2dv7m4dvmnjn8dlu6e97qeaudpr --dry-run',
+      ),
+    )
+    .action(async (recipient: string, flags) => (await load()).recipientsAddCommand(io, recipient, flags));
+  changesSecrets(recipients.command('rm'))
+    .description('encrypt every value anew without one recipient')
+    .argument('<recipient>', 'age1…, or its label')
+    .option('-y, --yes', 'do not ask')
+    .addHelpText('after', example('secrets recipients rm laptop'))
+    .action(async (named: string, flags) => (await load()).recipientsRemoveCommand(io, named, flags));
+  changesSecrets(recipients.command('sync'))
+    .description('encrypt every value anew for the recipients that the file lists, after a merge or an edit by hand')
+    .addHelpText('after', example('secrets recipients sync'))
+    .action(async (flags) => (await load()).recipientsSyncCommand(io, flags));
+
   const agent = program
     .command('agent')
     .description('the one long-running process of this host: it scales services, follows containers and keeps certificates valid');

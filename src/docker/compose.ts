@@ -51,6 +51,34 @@ export async function composeConfig(target: ConfigTarget): Promise<ComposeConfig
   return { ok: true, model: parse(config.stdout, { maxAliasCount: -1 }) ?? {}, hashes: parseHashes(hash.stdout), warnings };
 }
 
+/**
+ * What Compose would put in the place of variables, its env files included. Variables without a value are left out. `folder` is the project's.
+ * Throws Failure COMMAND_FAILED, DOCKER_* or COMPOSE_MISSING.
+ */
+export async function composeVariables(target: ConfigTarget, folder: string, names: readonly string[]): Promise<Record<string, string>> {
+  const { program, prefix } = composeCommand({ ...process.env, ...target.env });
+  const envFiles = target.args.flatMap((arg, index) => (arg === '--env-file' ? [arg, target.args[index + 1] ?? ''] : []));
+  // "+" tells a variable that is set from one that is not, whatever its value.
+  const question = Object.fromEntries(names.map((name) => [name, [`\${${name}+set}`, `\${${name}-}`]]));
+  const result = await run(program, [...prefix, '--project-directory', folder, ...envFiles, '-f', '-', 'config'], {
+    cwd: target.cwd,
+    env: { ...target.env, COMPOSE_PROFILES: '' },
+    input: JSON.stringify({ name: 'variables', services: {}, 'x-values': question }),
+  });
+  if (result.code !== 0) {
+    await blameTool(result, target.env);
+    throw new Failure('COMMAND_FAILED', 'docker compose cannot read the project’s env files', {
+      details: splitMessages(result.stderr).rest.split('\n').slice(0, 5),
+      next: 'correct what it says; `docker compose config` says the same',
+    });
+  }
+  const { parse } = await import('yaml');
+  const answer = (parse(result.stdout) as { 'x-values'?: Record<string, [string, string]> })['x-values'] ?? {};
+  return Object.fromEntries(
+    Object.entries(answer).flatMap(([name, [set, value]]) => (set === 'set' ? [[name, value.replaceAll('$$', '$')]] : [])),
+  );
+}
+
 function parseHashes(text: string): Record<string, string> {
   const pairs = text.split('\n').map((line) => line.trim().split(/\s+/));
   return Object.fromEntries(pairs.flatMap(([name, hash]) => (name && hash ? [[name, hash]] : [])));

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
 
 export interface RunOptions {
   cwd?: string;
@@ -58,5 +59,26 @@ export function run(program: string, args: readonly string[], options: RunOption
       for (const stream of ['stdout', 'stderr'] as const) if (rest[stream]) options.onLine?.(rest[stream], stream);
       resolve({ code, stdout: out.stdout, stderr: out.stderr || (failure?.message ?? '') });
     }
+  });
+}
+
+/** Runs a program on this process's own terminal and answers its exit code; 127 when it cannot be started. `env` is its whole environment. */
+export function runAttached(
+  program: string,
+  args: readonly string[],
+  { cwd, env }: { cwd: string; env: NodeJS.ProcessEnv },
+): Promise<number> {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { cwd, env, stdio: 'inherit' });
+    // Ctrl-C reaches the program by the terminal; this process waits for what it makes of it.
+    const ignore = () => {};
+    const pass = () => child.kill('SIGTERM');
+    process.on('SIGINT', ignore).on('SIGTERM', pass);
+    const finish = (code: number): void => {
+      process.off('SIGINT', ignore).off('SIGTERM', pass);
+      resolve(code);
+    };
+    child.on('error', () => finish(127));
+    child.on('close', (code, signal) => finish(code ?? (signal ? 128 + constants.signals[signal] : 1)));
   });
 }

@@ -17,6 +17,8 @@ export interface ProjectOptions {
   profiles?: string[];
   /** --project-directory */
   projectDirectory?: string;
+  /** The environment whose secrets count, where `env` is not given because `files` says it all. Default `env`. */
+  secretsOf?: string;
   environment: NodeJS.ProcessEnv;
 }
 

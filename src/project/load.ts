@@ -1,20 +1,28 @@
+import { existsSync } from 'node:fs';
 import { composeConfig } from '../docker/compose.ts';
 import { readFileIfThere } from '../kit/files.ts';
+import { type SecretsPlace, secretsPath } from '../secrets/model.ts';
 import { findProject, type ProjectOptions } from './find.ts';
 import type { Project } from './model.ts';
 
 /**
  * The compose project that these options and this folder mean, as Compose resolves it, with our keys checked.
  * Throws Failure PROJECT_NOT_FOUND, PROJECT_INVALID (Docker refuses it), VARIABLE_UNSET (a required variable), CONFIG_INVALID (our keys;
- * all problems at once in `details`), or what Docker itself lacks. Variables that Compose left blank are in `unsetVariables`.
+ * all problems at once in `details`), what its file of secrets or this machine's identity lacks (SECRETS_INVALID, IDENTITY_*), or what
+ * Docker itself lacks. Variables that Compose left blank are in `unsetVariables`.
  */
 export async function loadProject(options: ProjectOptions): Promise<Project> {
   const found = await findProject(options);
-  const config = composeConfig(found.target);
+  const environment = options.env ?? options.secretsOf;
+  const place: SecretsPlace = { folder: found.folder, ...(environment === undefined ? {} : { environment }) };
+  const hasSecrets = existsSync(secretsPath(place)) || existsSync(secretsPath({ folder: found.folder }));
+  const secrets = hasSecrets ? await (await import('./secrets.ts')).secretsOf(found, place, options.environment) : undefined;
+  const target = secrets ? { ...found.target, env: { ...found.target.env, ...secrets.environment } } : found.target;
+  const config = composeConfig(target);
   config.catch(() => {});
   // The schema and the YAML parser take about as long to load as Compose takes to answer.
   const [{ readProject }] = await Promise.all([import('./read.ts'), loadTriggers(found.files)]);
-  return readProject(found, await config, options.env);
+  return readProject({ ...found, target }, await config, environment, secrets?.fingerprints ?? {});
 }
 
 /** What only projects with x-autoscale need, while Compose is still at work. */

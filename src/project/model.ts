@@ -52,6 +52,8 @@ export interface Service {
   contentHash: string;
   /** The files that contentHash covers, absolute. */
   contentFiles: string[];
+  /** Secrets and configs that come from a variable or from the compose file: to be put into each new container before it starts. */
+  files?: ContainerFile[];
   replicas: number;
   dependsOn: Record<
     string,
@@ -143,6 +145,17 @@ export interface AutoscaleTrigger {
   metadata: unknown;
   /** As it is written, for the export; scalars as text, as KEDA has them. May hold secrets that stand in the file. */
   written: { name?: string; metricType?: MetricType; useCachedMetrics?: boolean; metadata: Record<string, unknown> };
+}
+
+export interface ContainerFile {
+  path: string;
+  /** May be a secret: never print it. */
+  content: string;
+  uid: number;
+  gid: number;
+  mode: number;
+  /** Changes with the content and does not reveal it. */
+  fingerprint: string;
 }
 
 export interface Hook {

@@ -1,14 +1,16 @@
 import { stat } from 'node:fs/promises';
-import type { ComposeConfig } from '../docker/compose.ts';
+import { type ComposeConfig, composeVariables } from '../docker/compose.ts';
 import { parseDurationMs } from '../kit/duration.ts';
 import { Failure } from '../kit/errors.ts';
 import { checkKey, type Problem, placeProblems } from './check.ts';
+import { containerFiles, fileVariables, hashWithFiles, readOnlyProblems } from './container-files.ts';
 import { contentPaths, hashContent } from './content.ts';
 import type { FoundProject } from './find.ts';
 import type { AutoscaleSpec, EdgeSpec, Project, ProjectSettings, ReleaseJob, Service } from './model.ts';
 import { refusal } from './refusals.ts';
 import { conflicts, readRoute, readSettings, splitWords } from './routes.ts';
 import { edgeEntry, edgeKey, KEY_NAMES, releaseKey, settingsKey } from './schema.ts';
+import { exposureWarnings } from './secrets.ts';
 import { isMapping, mapping, type PlainService, readService, undouble } from './services.ts';
 import { firstUse, type Path, placeOf, readSources, type Source, sourceText } from './sources.ts';
 import { closest } from './suggest.ts';
@@ -23,6 +25,7 @@ export async function readProject(
   { folder, files, target }: FoundProject,
   config: ComposeConfig,
   env: string | undefined,
+  fingerprints: Readonly<Record<string, string>>,
 ): Promise<Project> {
   const sources = await readSources(files);
   if (!config.ok) throw refusal(config.reason, sources, files, folder);
@@ -40,17 +43,24 @@ export async function readProject(
   );
   const content = new Map(contents);
   const { unsetVariables, warnings } = readWarnings(config.warnings, sources, folder);
+  const values = await fileValues(services, model, target, folder);
+  for (const [variable, { kind, source }] of fileVariables(services, model)) {
+    if (values[variable] === undefined && !unsetVariables.some(({ name }) => name === variable))
+      unsetVariables.push({ name: variable, where: placeOf(sources, [kind, source, 'environment'], folder) ?? `${kind}.${source}` });
+  }
   const full = Object.entries(plain).map(([key, service]): [string, Service] => {
     const release = keys.releases[key];
     const autoscale = keys.autoscales[key];
+    const inContainer = containerFiles(mapping(services[key]), model, values, fingerprints);
     return [
       key,
       {
         ...service,
         configHash: config.hashes[key] ?? '',
-        contentHash: content.get(key)?.hash ?? '',
+        contentHash: hashWithFiles(content.get(key)?.hash ?? '', inContainer),
         contentFiles: content.get(key)?.files ?? [],
         edge: keys.edges[key] ?? [],
+        ...(inContainer.length > 0 ? { files: inContainer } : {}),
         ...(release ? { release } : {}),
         ...(autoscale ? { autoscale } : {}),
       },
@@ -70,11 +80,30 @@ export async function readProject(
     })),
     volumes: mapEntries(model.volumes, (key, value) => ({ name: String(value.name ?? key), external: value.external === true })),
     settings: keys.settings,
-    warnings: [...warnings, ...keyWarnings(model, sources, folder), ...keys.warnings],
+    warnings: [
+      ...warnings,
+      ...keyWarnings(model, sources, folder),
+      ...keys.warnings,
+      ...exposureWarnings(Object.keys(fingerprints), sources, folder),
+    ],
     unsetVariables,
     places: placesOf(Object.keys(services), sources, folder),
     resolved: JSON.stringify(config.model),
   };
+}
+
+/** Values of the variables behind secrets and configs. Compose is asked only for what is not in the environment already. */
+async function fileValues(
+  services: Mapping,
+  model: Mapping,
+  target: FoundProject['target'],
+  folder: string,
+): Promise<Readonly<Record<string, string>>> {
+  const names = [...fileVariables(services, model).keys()];
+  const known: NodeJS.ProcessEnv = { ...process.env, ...target.env };
+  const values = Object.fromEntries(names.flatMap((name) => (known[name] === undefined ? [] : [[name, known[name]]])));
+  const missing = names.filter((name) => values[name] === undefined);
+  return missing.length === 0 ? values : { ...values, ...(await composeVariables(target, folder, missing)) };
 }
 
 /** Compose leaves a monitor of 0s out of its answer, where it would look as if the file said nothing. */
@@ -164,7 +193,7 @@ async function readKeys(model: Mapping, plain: Record<string, PlainService>, fol
         message: `service ${service} has a route and may go to zero, where a request finds nobody; set x-autoscale.minReplicaCount: 1`,
       });
   }
-  problems.push(...conflicts(routes, settings), ...(await missingFiles(routes, settings)));
+  problems.push(...conflicts(routes, settings), ...(await missingFiles(routes, settings)), ...readOnlyProblems(services, model));
   if (problems.length > 0) throw invalidKeys(problems, sources, folder);
   const edges: Record<string, EdgeSpec[]> = {};
   for (const { service, spec } of routes) edges[service] = [...(edges[service] ?? []), spec];

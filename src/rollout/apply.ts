@@ -7,7 +7,7 @@ import { formatMs } from '../kit/duration.ts';
 import { Failure } from '../kit/errors.ts';
 import { sleep, waitFor } from '../kit/wait.ts';
 import type { Journal } from '../state/journal.ts';
-import { evidence, listProjectContainers, nameOf, numberOf, runHooks, serviceOf, startNamed, stopGently } from './containers.ts';
+import { evidence, listProjectContainers, nameOf, numberOf, putFiles, runHooks, serviceOf, startNamed, stopGently } from './containers.ts';
 import { describeDrain, drainContainers } from './drain.ts';
 import { gateContainers } from './gate.ts';
 import type { Entry } from './journal.ts';
@@ -203,6 +203,7 @@ async function createContainers(world: World, totals: { service: string; add: nu
         next: 'look for a command that changed the project at the same time (docker compose up), then deploy again',
       });
     }
+    await putFiles(world.docker, created[service], world.project.services[service]?.files);
   }
   return created;
 }

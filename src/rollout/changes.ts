@@ -48,12 +48,14 @@ function whyOutdated(service: Service, container: ObservedContainer, observed: O
   if (image && image.id !== container.imageId) return `image changed: ${shortId(container.imageId)} → ${shortId(image.id)}`;
   const recorded = observed.releases.at(-1)?.services[service.name];
   if (recorded?.containers.includes(container.id)) {
-    if (recorded.contentHash !== service.contentHash) return `content changed of ${service.contentFiles.join(', ') || 'a mounted file'}`;
+    if (recorded.contentHash !== service.contentHash) return `content changed of ${contents(service) || 'a mounted file'}`;
   } else if ((observed.contentChangedMs[service.name] ?? 0) > container.createdMs) {
     return `content changed of ${service.contentFiles.join(', ')}`;
   }
   if (container.state === 'restarting') return 'it keeps restarting';
   return undefined;
 }
+
+const contents = ({ contentFiles, files }: Service): string => [...contentFiles, ...(files ?? []).map(({ path }) => path)].join(', ');
 
 export const shortId = (imageId: string): string => imageId.replace(/^sha256:/, '').slice(0, 12);

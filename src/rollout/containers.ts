@@ -1,9 +1,10 @@
 import { type ContainerInfo, type Docker, EngineError } from '../docker/api.ts';
 import { COMPOSE } from '../docker/labels.ts';
+import { tarArchive } from '../docker/tar.ts';
 import { unpause } from '../docker/thaw.ts';
 import { Failure } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
-import type { Hook } from '../project/model.ts';
+import type { ContainerFile, Hook } from '../project/model.ts';
 
 /** The project's own containers of services, one-off ones left out, by Compose's labels. */
 export async function listProjectContainers(docker: Docker, project: string) {
@@ -88,4 +89,28 @@ export async function startNamed(docker: Docker, id: string): Promise<void> {
     }
     throw new Failure('RELEASE_FAILED', `${name} cannot start`, { where: name, details: [error.message], cause: error });
   }
+}
+
+/**
+ * Puts a service's secrets and configs that are no files of the host into new containers that have not started. Compose does so only when it
+ * starts a container itself. They stay in the container, so that one which is started again has what it began with.
+ */
+export async function putFiles(docker: Docker, ids: readonly string[], files: readonly ContainerFile[] = []): Promise<void> {
+  if (files.length === 0) return;
+  const archive = tarArchive(files, new Date());
+  await Promise.all(
+    ids.map(async (id) => {
+      try {
+        await docker.putArchive(id, '/', archive);
+      } catch (error) {
+        if (!(error instanceof EngineError)) throw error;
+        const name = await docker.findContainer(id).then((info) => (info ? nameOf(info) : id.slice(0, 12)));
+        throw new Failure('RELEASE_FAILED', `${files.map(({ path }) => path).join(', ')} cannot be put into ${name}`, {
+          where: name,
+          details: [error.message],
+          cause: error,
+        });
+      }
+    }),
+  );
 }

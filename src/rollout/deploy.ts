@@ -40,9 +40,10 @@ export interface Released {
 
 /** What a release would do with the images that are on the machine now. Touches nothing. */
 export async function planOnly(rollout: Rollout, options: Pick<DeployOptions, 'only' | 'force' | 'ignoreUnhealthy'>): Promise<Plan> {
-  const { project, docker, edge, stateFolder } = rollout;
+  const { project, docker, edge, stateFolder, report } = rollout;
   const observed = await observe(project, docker, edge, stateFolder);
   checkProject(project, await edge.read(), options.only);
+  for (const text of project.warnings) report({ kind: 'warning', text });
   const plan = planRelease(project, observed, { kind: 'deploy', only: options.only, force: options.force, reusable: {} });
   checkPlan(project, observed, plan, options);
   if (plan.steps.length > 0) checkFreePorts(project, observed);

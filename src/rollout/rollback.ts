@@ -42,7 +42,20 @@ export async function rollbackProject(
   const reusable = Object.fromEntries(
     Object.entries(target.services).map(([service, { containers }]) => [service, containers.filter((id) => stopped.has(id))]),
   );
-  return { project: await projectOf(rollout, target, reusable), reusable };
+  const project = await projectOf(rollout, target, reusable);
+  const services = Object.values(project.services).map((service) => [service.name, withOldFiles(service, target, reusable)]);
+  return { project: { ...project, services: Object.fromEntries(services) }, reusable };
+}
+
+/** The identity that the present project was read with, which opens the secrets of the earlier one too. */
+const identityOf = ({ compose }: Project): { COMPOSURE_IDENTITY?: string } =>
+  compose.env.COMPOSURE_IDENTITY === undefined ? {} : { COMPOSURE_IDENTITY: compose.env.COMPOSURE_IDENTITY };
+
+/** A container that is started again has the secrets that it was made with, whatever they are now; the record has to say so. */
+function withOldFiles(service: Service, target: ReleaseRecord, reusable: Record<string, string[]>): Service {
+  const recorded = target.services[service.name];
+  const isReused = (reusable[service.name]?.length ?? 0) >= service.replicas;
+  return service.files && recorded && isReused ? { ...service, contentHash: recorded.contentHash } : service;
 }
 
 export async function findTarget(rollout: Rollout, wanted: number | undefined): Promise<ReleaseRecord> {
@@ -73,7 +86,8 @@ async function projectOf(rollout: Rollout, target: ReleaseRecord, reusable: Reco
       files: [path],
       projectName: rollout.project.name,
       projectDirectory: rollout.project.folder,
-      environment: process.env,
+      ...(rollout.project.environment === undefined ? {} : { secretsOf: rollout.project.environment }),
+      environment: { ...process.env, COMPOSURE_STATE_DIR: rollout.stateFolder, ...identityOf(rollout.project) },
     });
   }
   const services: Record<string, Service> = {};

@@ -1,10 +1,11 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ContainerInfo, EndpointInfo } from '../docker/api.ts';
+import { COMPOSE } from '../docker/labels.ts';
 import { Failure } from '../kit/errors.ts';
 import { readFileIfThere, writeFileDurably } from '../kit/files.ts';
 import { projectFolder } from '../state/folder.ts';
-import { nameOf } from './containers.ts';
+import { nameOf, putFiles } from './containers.ts';
 import type { World } from './world.ts';
 
 /** The parts of an inspected container that the engine takes back to make the same one again. */
@@ -38,6 +39,8 @@ export async function restoreSnapshot(world: World, id: string): Promise<string>
     HostConfig: snapshot.HostConfig,
     NetworkingConfig: { EndpointsConfig: Object.fromEntries(endpoints.map(([network, endpoint]) => [network, endpointConfig(endpoint)])) },
   });
+  // What the removed one was given is gone with it; the present values are the best there is.
+  await putFiles(world.docker, [Id], world.project.services[snapshot.Config.Labels[COMPOSE.service] ?? '']?.files);
   return Id;
 }
 

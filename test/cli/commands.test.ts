@@ -19,6 +19,9 @@ const READ_ONLY = new Set([
   'edge status',
   'agent status',
   'agent logs',
+  'secrets get',
+  'secrets list',
+  'secrets recipients list',
   'help',
 ]);
 
@@ -113,6 +116,8 @@ test('the top level at a glance', async () => {
                                           policies; touches nothing
       edge                                the HAProxy in front of all projects of
                                           this host
+      secrets                             values that the project needs and Git may
+                                          hold only encrypted (age)
       agent                               the one long-running process of this host:
                                           it scales services, follows containers and
                                           keeps certificates valid
