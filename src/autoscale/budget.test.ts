@@ -37,13 +37,14 @@ describe('the budget of scaled services', () => {
       [],
     ],
     [
-      'without a limit what was measured counts, and a fifth more',
+      'without a limit what was measured counts, and a fifth more, in steps',
       {
         cores: 8,
         memoryBytes: 20 * GiB,
         alwaysOn: [on({ limit: { cpus: 0, memoryBytes: 0 }, measured: { cpus: 0.5, memoryBytes: GiB } })],
       },
-      { cpus: 6.9, memoryBytes: 16.8 * GiB },
+      // 1.2 GiB in steps of 4 MiB.
+      { cpus: 6.9, memoryBytes: 18 * GiB - 1232 * 1024 ** 2 },
       [
         'shop/web always runs and has no limit for cpus and memory: what it was seen to use and a fifth more, 0.6 CPUs and 1.2 GiB, is counted for it',
       ],

@@ -28,6 +28,7 @@ export interface HostFacts {
 
 /** Share added to a measurement where no limit keeps a service from using more. */
 const MARGIN = 1.2;
+const MEMORY_STEP = 4 * 1024 ** 2;
 
 /**
  * What scaled services may use together: the host less a reserve (half a core; a tenth of the memory, at least 512 MiB) and less what always
@@ -59,13 +60,15 @@ export function hostBudget({ cores, memoryBytes, alwaysOn, cpuOvercommit = 1, pr
 
 function needOf({ name, limit, reservedCpus, measured }: AlwaysOn, warnings: string[]): Need {
   const without: string[] = [];
-  const use = (what: string, set: number | undefined, seen: number | undefined): number => {
+  const use = (what: string, set: number | undefined, seen: number): number => {
     if (set !== undefined && set > 0) return set;
     without.push(what);
-    return (seen ?? 0) * MARGIN;
+    return seen;
   };
-  const cpus = use('cpus', reservedCpus ?? limit.cpus, measured?.cpus);
-  const memoryBytes = use('memory', limit.memoryBytes, measured?.memoryBytes);
+  // In steps, so that the budget does not change with every breath of a container.
+  const cpus = use('cpus', reservedCpus ?? limit.cpus, Math.round((measured?.cpus ?? 0) * MARGIN * 100) / 100);
+  const seenMemory = Math.ceil(((measured?.memoryBytes ?? 0) * MARGIN) / MEMORY_STEP) * MEMORY_STEP;
+  const memoryBytes = use('memory', limit.memoryBytes, seenMemory);
   if (without.length > 0) {
     const counted = measured
       ? `what it was seen to use and a fifth more, ${without.map((what) => (what === 'cpus' ? formatCpus(cpus) : formatBytes(memoryBytes))).join(' and ')},`

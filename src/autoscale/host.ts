@@ -9,6 +9,9 @@ import type { Need } from './model.ts';
 const PRESSURE_PERCENT = 5;
 /** Of a container without a limit, how many measurements count. */
 const SAMPLES_KEPT = 100;
+/** After the first few, one is measured no more often than this: with fifty containers it is most of what an idle agent does. */
+const FIRST_SAMPLES = 3;
+const SAMPLE_EVERY_MS = 300_000;
 
 interface Watched {
   limit: Need;
@@ -59,6 +62,7 @@ async function watch(docker: Docker, id: string, runs: boolean, watched: Watched
     watched.set(id, known);
   }
   if (!runs || (known.limit.cpus > 0 && known.limit.memoryBytes > 0)) return;
+  if (known.samples.length >= FIRST_SAMPLES && known.last && Date.now() - known.last.atMs < SAMPLE_EVERY_MS) return;
   const stats = await docker.containerStats(id);
   const now = { atMs: Date.parse(stats.read), cpuNs: stats.cpu_stats.cpu_usage.total_usage };
   const cpus = known.last && now.atMs > known.last.atMs ? (now.cpuNs - known.last.cpuNs) / 1e6 / (now.atMs - known.last.atMs) : 0;

@@ -62,6 +62,8 @@ const RECONNECT_MS = 500;
 /** Files and containers of one change come within this. */
 const SETTLE_MS = 100;
 const STATUS_MS = 1000;
+/** The status file is written this often where only the time of the last reading is another. */
+const QUIET_STATUS_MS = 15_000;
 /** Polling a source that cannot tell of changes, where the file says nothing: a second where a job may wait for its first worker. */
 const POLL_SOON_MS = 1000;
 const DECISIONS_KEPT = 20;
@@ -140,12 +142,13 @@ async function openSite({ stateFolder, docker, edge, report, signal, dryRun = fa
         record?.(outcome);
         for (const action of outcome.actions) act(action);
         for (const decision of outcome.decisions) noteDecision(decision);
+        const isRoutine = next.kind === 'tick' || next.kind === 'reading';
+        statusSoon(isRoutine && outcome.actions.length + outcome.decisions.length === 0 ? QUIET_STATUS_MS : STATUS_MS);
       }
     } finally {
       deciding = false;
     }
     armWake();
-    statusSoon();
   }
 
   function armWake(): void {
@@ -189,14 +192,17 @@ async function openSite({ stateFolder, docker, edge, report, signal, dryRun = fa
   // --- status -----------------------------------------------------------------------------------------------------------------------
 
   let statusTimer: NodeJS.Timeout | undefined;
+  let statusDueMs = Number.POSITIVE_INFINITY;
   const agent = ownIdentity();
 
-  function statusSoon(): void {
-    if (dryRun || closed) return;
-    statusTimer ??= setTimeout(() => {
-      statusTimer = undefined;
+  function statusSoon(withinMs = STATUS_MS): void {
+    if (dryRun || closed || statusDueMs <= now() + withinMs) return;
+    clearTimeout(statusTimer);
+    statusDueMs = now() + withinMs;
+    statusTimer = setTimeout(() => {
+      statusDueMs = Number.POSITIVE_INFINITY;
       writeStatus(stateFolder, status()).catch((error: Error) => report({ kind: 'warning', text: `status: ${error.message}` }));
-    }, STATUS_MS);
+    }, withinMs);
   }
 
   function status(): AutoscaleStatus {
@@ -569,8 +575,9 @@ async function openSite({ stateFolder, docker, edge, report, signal, dryRun = fa
     post.sources = triggers.map(({ name, type, metadata, metricType }) => {
       const kind = types ? types.find((one) => one.type === type) : triggerType(type);
       const summary = (text: string, failing: boolean) => {
+        const before = post.triggers.get(name)?.summary;
         post.triggers.set(name, { name, type, atMs: now(), summary: text, failing });
-        statusSoon();
+        statusSoon(text === before ? QUIET_STATUS_MS : STATUS_MS);
       };
       post.triggers.set(name, { name, type, summary: 'not read yet', failing: false });
       const trigger = openOrExplain(kind, metadata, { ...context, ...(metricType ? { metricType } : {}) });
