@@ -27,9 +27,24 @@ const MORE: Record<string, string> = {
   'edge upgrade': '5 no image; 8 the new edge did not start and the old one goes on',
   'edge stop': '9 not confirmed',
   'edge certificates': '8 a certificate could not be had',
-  agent: '130 interrupted',
+  'agent run': '6 this host has its agent already; 130 interrupted',
+  'agent install': '5 no image; 6 it is installed in the other form, or runs by hand',
+  'agent uninstall': '9 not confirmed',
 };
-const READ_ONLY = new Set(['plan', 'status', 'releases', 'logs', 'edge status', 'help']);
+const READ_ONLY = new Set([
+  'plan',
+  'status',
+  'releases',
+  'logs',
+  'autoscale status',
+  'autoscale explain',
+  'autoscale export',
+  'autoscale replay',
+  'edge status',
+  'agent status',
+  'agent logs',
+  'help',
+]);
 
 /** docs/reference/cli.md: every command with its arguments, flags, examples and exit codes. */
 export function cliPage(program: CommandLike): string {

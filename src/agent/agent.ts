@@ -1,3 +1,5 @@
+import { runAutoscaler } from '../autoscale/loop.ts';
+import { readStatus } from '../autoscale/status.ts';
 import type { Docker } from '../docker/api.ts';
 import { COMPOSE } from '../docker/labels.ts';
 import { type CertificateEdge, obtainCertificates } from '../edge/certificates/obtain.ts';
@@ -5,6 +7,8 @@ import type { Edge } from '../edge/model.ts';
 import { Failure } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
 import { sleep } from '../kit/wait.ts';
+import type { AgentForm } from '../state/agent.ts';
+import { takeHost } from './presence.ts';
 import { reconcile } from './reconcile.ts';
 import { removeFinishedGenerations } from './tidy.ts';
 
@@ -13,6 +17,8 @@ export interface AgentOptions {
   docker: Docker;
   edge: Edge & CertificateEdge;
   report: Report;
+  /** Default: started by hand. */
+  form?: AgentForm;
   /** Ends the agent. What it is doing is finished first. */
   signal: AbortSignal;
   /** How often containers are looked at without an event, and certificates at all. For tests. */
@@ -29,15 +35,37 @@ const RECONNECT_MS = 500;
 const ACTIONS = ['start', 'die', 'destroy', 'pause', 'unpause', 'health_status', 'rename'];
 
 /**
- * The host's one long-running process: it keeps the edge's servers in line with containers that are recreated by hand, and certificates
- * valid. It holds nothing in memory that matters: after a restart of its own, of the engine or of the edge it looks anew.
- * Returns when `signal` aborts.
+ * The host's one long-running process: it scales services, keeps the edge's servers in line with containers that are recreated by hand, and
+ * certificates valid. It holds nothing in memory that matters: after a restart of its own, of the engine or of the edge it looks anew.
+ * Returns when `signal` aborts. Failure LOCKED when another agent has this state folder.
  */
-export async function runAgent(options: AgentOptions): Promise<void> {
+export async function runAgent(given: AgentOptions): Promise<void> {
+  const presence = await takeHost(given.stateFolder, given.form ?? 'foreground', given.report, () => followedBy(given));
+  const failed = new AbortController();
+  const options = { ...given, report: presence.report, signal: AbortSignal.any([given.signal, failed.signal]) };
   const { report } = options;
-  report({ kind: 'note', text: 'the agent follows containers and keeps certificates valid' });
-  await Promise.all([followContainers(options), keepCertificates(options)]);
-  report({ kind: 'note', text: 'the agent ended' });
+  let tasks: Promise<void>[] = [];
+  try {
+    report({ kind: 'note', text: 'the agent scales services, follows containers and keeps certificates valid' });
+    tasks = [followContainers(options), keepCertificates(options), runAutoscaler(options)];
+    await Promise.all(tasks);
+    report({ kind: 'note', text: 'the agent ended' });
+  } finally {
+    // When one fails the others still end in order: what is frozen has to be thawed.
+    failed.abort();
+    await Promise.allSettled(tasks);
+    await presence.leave();
+  }
+}
+
+/** What this agent looks after, for its status: projects behind the edge, and services that are scaled. */
+async function followedBy({ stateFolder, edge }: AgentOptions): Promise<{ projects: string[]; scaled: string[] }> {
+  const [{ projects }, autoscale] = await Promise.all([edge.read(), readStatus(stateFolder)]);
+  const tiers = autoscale?.running ? autoscale.status.tiers.map(({ tier }) => tier) : [];
+  return {
+    projects: [...new Set([...Object.keys(projects), ...tiers.map(({ project }) => project)])].sort(),
+    scaled: tiers.map(({ id }) => id).sort(),
+  };
 }
 
 async function followContainers(options: AgentOptions): Promise<void> {

@@ -91,7 +91,7 @@ export interface Need {
 export type WorkerPhase = 'stopped' | 'starting' | 'running' | 'frozen' | 'draining';
 
 export interface Worker {
-  /** The container's id; of one that is being created a name that the event `created` replaces. */
+  /** The container's id; of one that is being created a name, until the event `worker` replaces it. */
   id: string;
   /** Compose's container number. */
   number: number;
@@ -101,12 +101,18 @@ export interface Worker {
   busy?: boolean;
   /** Since when every look found it idle. */
   idleSinceMs?: number;
-  /** It has another configuration than the service has now; it goes first. */
+  /** It has another configuration than the service has now: it goes first, and is not started again. */
   obsolete: boolean;
+  /** How sources name it, where that is not the beginning of its id. WorkerReading is matched with them. */
+  hostname?: string;
+  address?: string;
+  /** Its own limits, where they may differ from the tier's (it is obsolete). */
+  need?: Need;
 }
 
 /** What all scaled services together may have: the host less its reserve and less what always runs. */
 export interface HostBudget extends Need {
+  /** Of the whole host: twice as many starts may be in flight. */
   cores: number;
   /** No grant while memory is short, whatever the ledger says. Why, or undefined. */
   pressure?: string;
@@ -115,19 +121,28 @@ export interface HostBudget extends Need {
 /** Everything that can happen, as recorded and as replayed. `atMs` never needs the clock that decide() does not have. */
 export type AutoscaleEvent = { atMs: number } & (
   | { kind: 'tick' }
+  /** At the start the last of all, after the tiers and their containers: from then on workers are started. */
   | { kind: 'host'; budget: HostBudget }
   | { kind: 'tier'; tier: Tier }
   | { kind: 'tier-gone'; tier: string }
-  /** The source told of a change and has not been read yet: a frozen consumer may have been handed a job that no count shows. */
+  /**
+   * The source told of a change and has not been read yet: a frozen consumer may have been handed a job that no count shows. Also sent when
+   * the loop starts, for what was told while nobody listened.
+   */
   | { kind: 'notice'; tier: string; trigger: string }
   | { kind: 'reading'; tier: string; trigger: string; reading: Reading }
   | { kind: 'reading-failed'; tier: string; trigger: string; message: string }
-  /** The tier's containers as the engine lists them now; what is not in the list is gone. Sent at the start and whenever in doubt. */
+  /**
+   * The tier's containers as the engine lists them now; what is not in the list is gone, but for what is being created. Sent after the first
+   * `tier` even if there are none, because nothing is started on the host before all tiers were listed, and whenever in doubt.
+   */
   | { kind: 'workers'; tier: string; workers: Worker[] }
-  | { kind: 'worker'; tier: string; worker: Worker }
+  /** One container as it is now. `replaces`: the name that the action `create` gave it. */
+  | { kind: 'worker'; tier: string; worker: Worker; replaces?: string }
   | { kind: 'worker-gone'; tier: string; worker: string; why?: string }
   /** An action came to nothing: a worker that was to go proved busy, a container could not start. */
   | { kind: 'action-failed'; tier: string; worker?: string; action: Action['kind']; message: string }
+  /** Stands until the next `paused` or `tier` of this tier. */
   | { kind: 'paused'; tier: string; pause: Tier['pause'] }
   /** `composure scale`: a floor until it is released (undefined). */
   | { kind: 'manual'; tier: string; replicas?: number }
@@ -136,13 +151,20 @@ export type AutoscaleEvent = { atMs: number } & (
 );
 
 /** What is to be done to a container. The one who does it answers with `worker`, `worker-gone` or `action-failed`. */
-export type Action = { tier: string; why: string } & (
-  | { kind: 'create'; worker: string }
+export type Action = {
+  tier: string;
+  why: string;
+} /** Create and start. `number` is the lowest that no container of the tier has; another one may be taken. */ & (
+  | { kind: 'create'; worker: string; number: number }
   | { kind: 'start'; worker: string }
   | { kind: 'thaw'; worker: string }
   | { kind: 'freeze'; worker: string }
-  /** Safe scale-down: prove idle, look again, one signal, wait for the exit without a limit; then the container is kept or removed. */
+  /**
+   * Safe scale-down: prove idle, look again, one signal, wait for the exit without a limit; then the container is kept or removed. A frozen
+   * one is thawed first, because it may have been handed a job.
+   */
   | { kind: 'retire'; worker: string; then: 'keep' | 'remove' }
+  /** A stopped container goes. */
   | { kind: 'remove'; worker: string }
 );
 

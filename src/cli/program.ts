@@ -1,12 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { parseDurationMs } from '../kit/duration.ts';
-import { Failure } from '../kit/errors.ts';
+import { packageVersion } from '../kit/package.ts';
 import type { Project } from '../project/model.ts';
 import type { Outcome, ProjectFlags } from './flags.ts';
 import type { Io } from './io.ts';
-import { packageFolder } from './package-folder.ts';
 
 const collect = (value: string, all: string[] = []): string[] => [...all, value];
 
@@ -24,6 +21,32 @@ function releaseNumber(text: string): number {
 function port(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1 || value > 65_535) throw new InvalidArgumentError('a port is a number from 1 to 65535.');
+  return value;
+}
+
+function replicaCount(text: string): number {
+  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('a count is a whole number, at least 0.');
+  return Number(text);
+}
+
+function hourCount(text: string): number {
+  const hours = Number(text);
+  if (!(hours > 0 && hours <= 24)) throw new InvalidArgumentError('the last 24 hours are kept: a number up to 24.');
+  return hours;
+}
+
+const list = (text: string): string[] => text.split(',').filter(Boolean);
+
+function atLeast0(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0) || value === Number.POSITIVE_INFINITY)
+    throw new InvalidArgumentError('it takes a number, at least 0.');
+  return value;
+}
+
+function above0(text: string): number {
+  const value = atLeast0(text);
+  if (value === 0) throw new InvalidArgumentError('it takes a number above 0.');
   return value;
 }
 
@@ -151,6 +174,100 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }, wr
       await (await import('./commands/down.ts')).downCommand(io, flags, project);
     });
 
+  const autoscale = program.command('autoscale').description('services that follow their queues, see x-autoscale');
+  autoscale
+    .command('status')
+    .description('the scaled services of this host: workers, what is wanted, what the triggers say, the room that there is')
+    .option('-p, --project-name <name>', 'only services of this project')
+    .option('--json', 'print JSON')
+    .addHelpText('after', example('autoscale status', 'autoscale status -p shop --json'))
+    .action(async (flags) => (await import('./commands/autoscale/status.ts')).autoscaleStatusCommand(io, flags));
+  onProject(autoscale.command('explain'))
+    .description('why a service has as many workers as it has: inputs, formula, limits, the last decisions')
+    .argument('<service>', 'a scaled service')
+    .addHelpText('after', example('autoscale explain worker-heavy', 'autoscale explain worker-light --json'))
+    .action(async (service: string, flags) =>
+      (await import('./commands/autoscale/explain.ts')).autoscaleExplainCommand(io, service, flags),
+    );
+  onProject(autoscale.command('pause'))
+    .description('keep the count of services as it is, or at a number, until resume')
+    .argument('[service...]', 'services; default all that are scaled')
+    .option('--replicas <count>', 'hold this count', replicaCount)
+    .option('--scale-in', 'only do not go down')
+    .option('--scale-out', 'only do not go up')
+    .option('--dry-run', 'say what would be asked of the autoscaler and write nothing down')
+    .addHelpText(
+      'after',
+      example('autoscale pause worker-heavy', 'autoscale pause worker-heavy --replicas 1', 'autoscale pause --scale-in'),
+    )
+    .action(async (services: string[], flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/autoscale/pause.ts')).autoscalePauseCommand(io, services, flags, project);
+    });
+  onProject(autoscale.command('resume'))
+    .description('scale services again that are paused')
+    .argument('[service...]', 'services; default all that are scaled')
+    .option('--dry-run', 'say what would be asked of the autoscaler and write nothing down')
+    .addHelpText('after', example('autoscale resume', 'autoscale resume worker-heavy'))
+    .action(async (services: string[], flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/autoscale/pause.ts')).autoscaleResumeCommand(io, services, flags, project);
+    });
+  autoscale
+    .command('replay')
+    .description('decide again about what the agent recorded, and say where this version decides otherwise')
+    .option('--hours <count>', 'how far to go back', hourCount, 24)
+    .option('--json', 'print JSON')
+    .addHelpText('after', example('autoscale replay', 'autoscale replay --hours 1'))
+    .action(async (flags) => (await import('./commands/autoscale/replay.ts')).autoscaleReplayCommand(io, flags));
+  onProject(autoscale.command('export'))
+    .description('write the scaled services as ScaledObjects of KEDA, every default explicit')
+    .argument('[service...]', 'services to write; default all that are scaled')
+    .addHelpText('after', example('autoscale export', 'autoscale export worker-heavy', 'autoscale export --env prod --json'))
+    .action(async (services: string[], flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/autoscale/export.ts')).autoscaleExportCommand(io, services, flags, project);
+    });
+
+  onProject(program.command('scale'))
+    .description('give scaled services a least count until it is released; the autoscaler decides above it')
+    .argument('<service=count...>', 'services with their least count, or auto to release it')
+    .option('--dry-run', 'say what would be asked of the autoscaler and write nothing down')
+    .addHelpText('after', example('scale worker-heavy=2', 'scale worker-heavy=auto', 'scale light=1 heavy=2 --dry-run'))
+    .action(async (words: string[], flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/scale.ts')).scaleCommand(io, words, flags, project);
+    });
+
+  onProject(program.command('simulate'))
+    .description('play a workload against the scaled services in virtual time and compare policies; touches nothing')
+    .option(
+      '--policy <names>',
+      'of ours, fixed:N, fixed:max, threshold, keda, keda-tuned, keda-patient; default ours and the usual others',
+      list,
+    )
+    .option('--scenario <file>', 'host and tiers from this YAML or JSON file, or the built-in "reference"; default the project’s')
+    .option('--trace <file>', 'jobs from a file: at,tier,seconds, a SWIM or an Azure LLM trace')
+    .option('--rule <changes>', 'how rows of a trace become jobs: base=2,bytesPerSecond=100e6,medium=10,heavy=60,cap=1800')
+    .option('--workload <model>', 'jobs from a model: poisson, bursts, cron, minutely, pareto, poison', 'poisson')
+    .option('--seed <number>', 'of everything that is random', atLeast0, 1)
+    .option('--hours <number>', 'how long the model runs (default 24), or how much of the trace is played', above0)
+    .option('--load <share>', 'mean load of a model, as a share of what all workers could do', above0, 0.2)
+    .option('--host-cpus <number>', 'cores of the host; default this one’s', above0)
+    .option('--host-memory <size>', 'memory of the host, such as 64g; default this one’s')
+    .option('--price-cpu-hour <money>', 'of one CPU for an hour', atLeast0, 0.04048)
+    .option('--price-gb-hour <money>', 'of one GB for an hour', atLeast0, 0.004445)
+    .option('--plot <file>', 'write a picture over time: .svg, or a page')
+    .addHelpText(
+      'after',
+      example(
+        'simulate --workload cron',
+        'simulate --trace jobs.csv --plot jobs.html',
+        'simulate --scenario reference --workload bursts --hours 72 --policy ours,keda-tuned --json',
+      ),
+    )
+    .action(async (flags) => (await import('./commands/simulate.ts')).simulateCommand(io, flags, () => startLoading(io, flags)));
+
   const edge = program.command('edge').description('the HAProxy in front of all projects of this host');
   const edgeCommand = (name: string, text: string): Command => edge.command(name).description(text).option('--json', 'print JSON');
   edgeCommand('status', 'whether it runs, its routes, servers and certificates')
@@ -257,12 +374,37 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }, wr
     .addHelpText('after', example('secrets recipients sync'))
     .action(async (flags) => (await load()).recipientsSyncCommand(io, flags));
 
-  program
+  const agent = program
     .command('agent')
-    .description('follow containers that are recreated by hand and keep certificates valid; runs until it is stopped')
-    .option('--json', 'print events as JSON lines')
-    .addHelpText('after', example('agent'))
+    .description('the one long-running process of this host: it scales services, follows containers and keeps certificates valid');
+  const agentCommand = (name: string, text: string, isDefault = false): Command =>
+    agent.command(name, { isDefault }).description(text).option('--json', 'print JSON');
+  agentCommand('run', 'be the agent, in this terminal, until it is stopped; the same as agent alone', true)
+    .option('--dry-run', 'decide about scaled services and say what would be done, beside a running agent too; touch nothing')
+    .addHelpText('after', example('agent run', 'agent', 'agent run --dry-run'))
     .action(async (flags) => (await import('./commands/agent.ts')).agentCommand(io, flags));
+  agentCommand('install', 'run the agent from now on and after every boot: under systemd, or as a container')
+    .option('--container', 'as a container instead of a systemd unit')
+    .option('--image <image>', 'image of the container; default one that is built from this package')
+    .option('--dry-run', 'print the unit or container and the steps, and touch nothing')
+    .addHelpText('after', example('agent install', 'agent install --dry-run', 'agent install --container'))
+    .action(async (flags) => (await import('./commands/agent/install.ts')).agentInstallCommand(io, flags));
+  confirmable(agentCommand('uninstall', 'remove exactly what agent install made; what the agent froze is thawed'))
+    .addHelpText('after', example('agent uninstall', 'agent uninstall --yes'))
+    .action(async (flags) => (await import('./commands/agent/install.ts')).agentUninstallCommand(io, flags));
+  agentCommand('status', 'how the agent runs, since when, what it follows, its last warnings')
+    .addHelpText('after', example('agent status', 'agent status --json'))
+    .action(async (flags) => (await import('./commands/agent/status.ts')).agentStatusCommand(io, flags));
+  agentCommand('logs', 'what the agent has said, from the journal or from Docker')
+    .option('--follow', 'go on printing')
+    .option('-n, --tail <lines>', 'lines from the end; default 200')
+    .option('--since <time>', 'only lines after this time or duration, as journalctl or docker logs have it')
+    .addHelpText('after', example('agent logs', 'agent logs --follow', 'agent logs -n 20'))
+    .action(async (flags) => (await import('./commands/agent/logs.ts')).agentLogsCommand(io, flags, outcome));
+  agentCommand('thaw', 'thaw what an agent that died left frozen; systemd does it by itself')
+    .option('--dry-run', 'say what would be thawed and touch nothing')
+    .addHelpText('after', example('agent thaw', 'agent thaw --dry-run'))
+    .action(async (flags) => (await import('./commands/agent/thaw.ts')).agentThawCommand(io, flags));
 
   program.helpCommand(false);
   program
@@ -286,11 +428,4 @@ function choice(...allowed: string[]): (value: string) => string {
     if (!allowed.includes(value)) throw new InvalidArgumentError(`choose one of ${allowed.join(', ')}.`);
     return value;
   };
-}
-
-function packageVersion(): string {
-  const text = readFileSync(join(packageFolder(), 'package.json'), 'utf8');
-  const { version } = JSON.parse(text) as { version?: string };
-  if (!version) throw new Failure('COMMAND_FAILED', 'package.json has no version');
-  return version;
 }

@@ -34,6 +34,15 @@ export interface EndpointInfo {
   IPAddress: string;
   NetworkID: string;
   IPAMConfig?: { IPv4Address?: string } | null;
+  /** Only in what `inspectContainer` answers. */
+  Aliases?: string[] | null;
+}
+
+export interface ContainerStats {
+  read: string;
+  /** `total_usage` in nanoseconds. */
+  cpu_stats: { cpu_usage: { total_usage: number } };
+  memory_stats: { usage?: number; stats?: Record<string, number> };
 }
 
 export interface HealthLogEntry {
@@ -63,6 +72,7 @@ export interface ContainerInfo {
     Health?: { Status: 'none' | 'starting' | 'healthy' | 'unhealthy'; FailingStreak: number; Log: HealthLogEntry[] | null };
   };
   Config: {
+    Hostname?: string;
     Image: string;
     Labels: Record<string, string>;
     Env: string[] | null;
@@ -99,6 +109,7 @@ export interface ImageInfo {
   Config: {
     ExposedPorts?: Record<string, object>;
     User?: string;
+    Labels?: Record<string, string> | null;
     Volumes?: Record<string, object>;
     Healthcheck?: { Test?: string[] };
   } | null;
@@ -226,7 +237,13 @@ export function openDocker(socketPath: string = engineSocket()) {
 
     renameContainer: (container: string, name: string) => json<void>('POST', `/containers/${id(container)}/rename?name=${id(name)}`),
 
+    /** Freezes all processes of a running container by the kernel's freezer; sockets stay open and what arrives waits in them. */
+    pauseContainer: (container: string) => json<void>('POST', `/containers/${id(container)}/pause`),
+
     unpauseContainer: (container: string) => json<void>('POST', `/containers/${id(container)}/unpause`),
+
+    /** What a running container uses at this moment. CPU time is a counter since its start: a rate takes two samples. */
+    containerStats: (container: string) => json<ContainerStats>('GET', `/containers/${id(container)}/stats?stream=false&one-shot=true`),
 
     /** The processes of a running container, with their ids on the host and their titles. */
     processes: async (container: string): Promise<{ pid: string; title: string }[]> => {
@@ -288,6 +305,9 @@ export function openDocker(socketPath: string = engineSocket()) {
         request.end(archive);
       }),
 
+    /** A file or folder of a container, as a tar archive. */
+    getArchive: (container: string, path: string) => bytes('GET', `/containers/${id(container)}/archive?path=${id(path)}`),
+
     listNetworks: (labels: string[] = []) =>
       json<NetworkInfo[]>('GET', `/networks?filters=${id(JSON.stringify(labels.length ? { label: labels } : {}))}`),
 
@@ -320,8 +340,19 @@ export function openDocker(socketPath: string = engineSocket()) {
       if (failed) throw new EngineError(500, (JSON.parse(failed) as { error: string }).error);
     },
 
+    /** Removes a name of an image, and the image with its last one. Refused (409) while a container uses it. */
+    removeImage: (image: string) => json<unknown>('DELETE', `/images/${id(image)}`),
+
     tagImage: (image: string, repository: string, tag: string) =>
       json<void>('POST', `/images/${id(image)}/tag?repo=${id(repository)}&tag=${id(tag)}`),
+
+    /** What the engine still knows of the time between (ms since 1970): its last 256 events, of whatever kind. */
+    async pastEvents(filters: Record<string, string[]>, sinceMs: number, untilMs: number): Promise<DockerEvent[]> {
+      const seconds = (ms: number): string => (ms / 1000).toFixed(3);
+      const query = `since=${seconds(sinceMs)}&until=${seconds(untilMs)}&filters=${id(JSON.stringify(filters))}`;
+      const lines = (await bytes('GET', `/events?${query}`)).toString('utf8').split('\n');
+      return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as DockerEvent);
+    },
 
     /** Engine events from now on, until the signal aborts or the engine goes away (then the iteration ends). */
     async *events(filters: Record<string, string[]>, signal: AbortSignal): AsyncGenerator<DockerEvent> {

@@ -21,3 +21,23 @@ export async function pullIfMissing(docker: Docker, image: string, report: Repor
     next: 'check the name and the network, or name another image for it: x-composure: {images: {haproxy: …}}',
   });
 }
+
+/** Builds an image from a folder, with the docker command's own settings (proxies, credentials). Failure BUILD_FAILED with its last words. */
+export async function buildImage(image: string, folder: string, dockerfile: string, report: Report): Promise<void> {
+  const began = performance.now();
+  report({ kind: 'step-start', step: `build:${image}`, text: `build ${image}` });
+  const result = await run('docker', ['build', '--progress', 'plain', '--file', dockerfile, '--tag', image, folder], {
+    env: { DOCKER_BUILDKIT: '1' },
+    onLine: (text) => report({ kind: 'output', source: 'build', text }),
+  });
+  if (result.code === 0) {
+    report({ kind: 'step-done', step: `build:${image}`, text: '', ms: performance.now() - began });
+    return;
+  }
+  report({ kind: 'step-failed', step: `build:${image}`, text: 'not built', ms: performance.now() - began });
+  if (result.code === 127) await checkDocker();
+  throw new Failure('BUILD_FAILED', `could not build ${image}`, {
+    details: `${result.stdout}\n${result.stderr}`.trim().split('\n').slice(-12),
+    next: 'mend what is said above (a registry that cannot be reached?), or give an image that is built already: --image IMAGE',
+  });
+}

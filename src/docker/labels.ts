@@ -8,6 +8,7 @@ export const COMPOSE = {
   image: 'com.docker.compose.image',
   configFiles: 'com.docker.compose.project.config_files',
   workingDir: 'com.docker.compose.project.working_dir',
+  environmentFile: 'com.docker.compose.project.environment_file',
 } as const;
 
 /** Labels on containers and networks that Composure itself creates. Nothing without one of them is ever removed as ours. */
@@ -16,6 +17,12 @@ export const OURS = {
   edge: 'composure.edge',
   /** On an edge network: the project it serves. */
   project: 'composure.project',
+  /** On the agent's container. Value: its name. */
+  agent: 'composure.agent',
+  /** On the agent's container: a hash of what it was made from. */
+  agentSpec: 'composure.agent.spec',
+  /** On an image that `agent install` built. */
+  agentImage: 'composure.agent.image',
   /** On an edge container: its generation. */
   generation: 'composure.edge.generation',
 } as const;

@@ -149,7 +149,7 @@ describe('our keys', () => {
     expect(failure.where).toBe('compose.yaml:5:32');
     expect(failure.details.join('\n')).not.toContain('not-to-be-seen');
     expect(`${failure.message}\n${failure.details.join('\n')}`).toMatchInlineSnapshot(`
-      "x-edge.host[1] of service api: expected a host name without scheme, port or path, such as shop.example.com, found "http://x" (and 18 more)
+      "x-edge.host[1] of service api: expected a host name without scheme, port or path, such as shop.example.com, found "http://x" (and 20 more)
       compose.yaml:5:32: x-edge.host[1] of service api: expected a host name without scheme, port or path, such as shop.example.com, found "http://x"
       compose.yaml:6:7: x-edge.port of service api: expected a port number from 1 to 65535, found "80a"
       compose.yaml:7:7: x-edge of service api has no field "helth"; did you mean "health"?
@@ -158,6 +158,8 @@ describe('our keys', () => {
       compose.yaml:9:7: x-edge.tls of service api: expected true, false or "acme", found "5"
       compose.yaml:10:7: x-edge.rate_limit of service api needs the field "requests"
       compose.yaml:11:7: x-edge.timeout of service api: expected a mapping, found "\${SECRET_VALUE}"
+      compose.yaml:16:5: x-autoscale of service two needs the field "triggers"
+      compose.yaml:16:5: service two: x-autoscale needs deploy.resources.limits.memory: without a limit nobody can say how many containers the host has room for
       compose.yaml:18:9: service two: x-edge needs "port": choose one of the 2 that the service exposes (80, 81)
       compose.yaml:19:9: x-edge[1] of service two: expected a mapping, found "5"
       compose.yaml:22:5: service tcp: x-edge with protocol: tcp needs "listen", the host port to take connections on
@@ -169,6 +171,85 @@ describe('our keys', () => {
       compose.yaml:35:17: x-composure.edge.acme.email: expected an e-mail address, found "nobody"
       compose.yaml:35:33: x-composure.edge has no field "htp_port"; did you mean "http_port"?
       compose.yaml:36:13: x-composure.release.max_error_ratio: expected a number from 0 to 1, found "5""
+    `);
+  });
+
+  test('x-autoscale is read through variables and files, with single dollars, and only where it stands', async () => {
+    const folder = await folderWith('scaled', {
+      'compose.yaml': [
+        'x-limits: &limits {resources: {limits: {cpus: "0.5", memory: 64M}}}',
+        'services:',
+        '  web: {image: x}',
+        '  worker:',
+        '    image: x',
+        '    command: celery worker -c 4',
+        '    deploy: *limits',
+        '    x-autoscale:',
+        '      maxReplicaCount: ${MAX:-4}',
+        '      paused: ${PAUSED:-false}',
+        '      triggers:',
+        '        - type: postgresql',
+        '          metadata: {host: db, port: 5432, userName: u, dbName: d, passwordFromEnv: PW, query: "select $$1", targetQueryValue: 5}',
+        '      tier: {framework: celery}',
+        '',
+      ].join('\n'),
+      'compose.override.yaml': 'services: {worker: {x-autoscale: {minReplicaCount: "${MIN:-1}", cooldownPeriod: 90}}}\n',
+    });
+    const project = await load(folder, { environment: { ...environment, MAX: '7' } });
+    expect(project.warnings).toEqual([]);
+    expect(project.services.web?.autoscale).toBeUndefined();
+    expect(project.services.worker).toMatchObject({
+      command: ['celery', 'worker', '-c', '4'],
+      autoscale: { min: 1, max: 7, cooldownMs: 90_000, pause: { paused: false }, tier: { framework: 'celery' } },
+    });
+    expect(project.services.worker?.autoscale?.triggers[0]).toMatchObject({ written: { metadata: { query: 'select $1', port: '5432' } } });
+    expect(project.places?.worker?.['x-autoscale']).toBe('compose.override.yaml:1:21');
+    const wrong = await refusedWith(load(folder, { environment: { ...environment, MIN: '9' } }));
+    expect(wrong).toMatchObject({
+      code: 'CONFIG_INVALID',
+      where: 'compose.override.yaml:1:35',
+      message: 'x-autoscale.minReplicaCount of service worker: 9 is more than maxReplicaCount, 4',
+    });
+  });
+
+  test('a route to a service that may go to zero is warned of', async () => {
+    const worker = (fields: string) =>
+      `{image: x, mem_limit: 64m, x-edge: {host: HOST, port: 80}, x-autoscale: {triggers: [{type: TYPE}]${fields}}}`;
+    const queue = (fields: string) => worker(fields).replace('type: TYPE', 'type: redis, metadata: {address: "redis:6379", listName: a}');
+    const cpu = worker('').replace('type: TYPE', 'type: cpu, metadata: {value: "60"}');
+    const services = { a: queue(''), b: queue(', minReplicaCount: 1'), c: queue(', minReplicaCount: 1, idleReplicaCount: 0'), d: cpu };
+    const lines = Object.entries(services).map(([name, text]) => `  ${name}: ${text.replace('HOST', `${name}.localhost`)}\n`);
+    const folder = await folderWith('routed-to-zero', { 'compose.yaml': `services:\n${lines.join('')}` });
+    const reason = 'has a route and may go to zero, where a request finds nobody; set x-autoscale.minReplicaCount: 1';
+    expect((await load(folder)).warnings).toEqual([`compose.yaml:2:33: service a ${reason}`, `compose.yaml:4:33: service c ${reason}`]);
+  });
+
+  test('a scaled service that cannot run twice is refused where the file says so', async () => {
+    const folder = await folderWith('twice', {
+      'compose.yaml': [
+        'services:',
+        '  worker:',
+        '    image: x',
+        '    mem_limit: 64m',
+        '    container_name: only-one',
+        '    ports:',
+        '      - 9000-9010:80',
+        '      - 8080:80',
+        '    x-autoscale: {triggers: [{type: redis, metadata: {address: "redis:6379", listName: a}}]}',
+        '  job:',
+        '    image: x',
+        '    mem_limit: 64m',
+        '    x-release: {}',
+        '    x-autoscale: {triggers: [{type: redis, metadata: {address: "redis:6379", listName: a}}]}',
+        '',
+      ].join('\n'),
+    });
+    expect((await refusedWith(load(folder))).details).toMatchInlineSnapshot(`
+      [
+        "compose.yaml:5:5: service worker: with container_name "only-one" it cannot run twice; set maxReplicaCount: 1, or remove it",
+        "compose.yaml:8:9: service worker: host port 8080 can be taken once, so it cannot run twice; set maxReplicaCount: 1, or remove it",
+        "compose.yaml:14:5: service job: a release job ends by itself and cannot have x-autoscale",
+      ]
     `);
   });
 

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { composeConfig } from '../docker/compose.ts';
+import { readFileIfThere } from '../kit/files.ts';
 import { type SecretsPlace, secretsPath } from '../secrets/model.ts';
 import { findProject, type ProjectOptions } from './find.ts';
 import type { Project } from './model.ts';
@@ -20,6 +21,12 @@ export async function loadProject(options: ProjectOptions): Promise<Project> {
   const config = composeConfig(target);
   config.catch(() => {});
   // The schema and the YAML parser take about as long to load as Compose takes to answer.
-  const { readProject } = await import('./read.ts');
+  const [{ readProject }] = await Promise.all([import('./read.ts'), loadTriggers(found.files)]);
   return readProject({ ...found, target }, await config, environment, secrets?.fingerprints ?? {});
+}
+
+/** What only projects with x-autoscale need, while Compose is still at work. */
+async function loadTriggers(files: readonly string[]): Promise<void> {
+  const texts = await Promise.all(files.map((file) => readFileIfThere(file).catch(() => undefined)));
+  if (texts.some((text) => text?.includes('x-autoscale'))) await import('./autoscale.ts');
 }

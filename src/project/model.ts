@@ -1,3 +1,5 @@
+import type { Framework, MetricType } from '../triggers/model.ts';
+
 /**
  * The project as the rooms above see it: Compose's own resolved model plus our keys, checked and with defaults filled in.
  * Durations are milliseconds, sizes bytes.
@@ -21,7 +23,7 @@ export interface Project {
   /** Variables without a value that Compose left blank; `where` is their first use, as file:line:column. A deploy refuses them. */
   unsetVariables: { name: string; where: string }[];
   /** Where services, and the keys of theirs that messages are about, are written: file:line:column. */
-  places?: Record<string, { service?: string; image?: string; 'x-edge'?: string; ports?: string }>;
+  places?: Record<string, { service?: string; image?: string; 'x-edge'?: string; 'x-autoscale'?: string; ports?: string }>;
   /**
    * The resolved model as Compose printed it, x- keys included, as JSON: a compose file that can be read back (dollars are doubled).
    * It holds secrets: never print it.
@@ -41,6 +43,8 @@ export interface Service {
   image: string;
   /** Has a `build` section. */
   builds: boolean;
+  /** Where the file says one; otherwise the image's own, which is not visible here. */
+  command?: string[];
   pullPolicy?: string;
   /** From `docker compose config --hash`. */
   configHash: string;
@@ -82,11 +86,65 @@ export interface Service {
   environment: Record<string, string>;
   memoryLimitBytes: number;
   cpus: number;
+  /** `deploy.resources.reservations.cpus`. */
+  reservedCpus?: number;
   restart: string;
   /** Routes of x-edge; empty when the service has none. */
   edge: EdgeSpec[];
   /** x-release: run to completion once, in the new image, before anything is touched. Also set for services that others await with service_completed_successfully. */
   release?: ReleaseJob;
+  /** x-autoscale, checked. The count is the autoscaler's then; `replicas` is what stands where no agent runs. */
+  autoscale?: AutoscaleSpec;
+}
+
+/** x-autoscale as it is written: what is not said is undefined, because defaults depend on the class, the host and what was measured. */
+export interface AutoscaleSpec {
+  triggers: AutoscaleTrigger[];
+  pollingIntervalMs?: number;
+  cooldownMs?: number;
+  initialCooldownMs?: number;
+  idle?: 0;
+  min?: number;
+  max?: number;
+  fallback?: {
+    failureThreshold: number;
+    replicas: number;
+    behavior: 'static' | 'currentReplicas' | 'currentReplicasIfHigher' | 'currentReplicasIfLower';
+  };
+  behavior: { scaleUp: AutoscaleRules; scaleDown: AutoscaleRules };
+  scalingModifiers?: { formula: string; target: number; activationTarget: number; metricType: 'AverageValue' | 'Value' };
+  pause: { paused: boolean; pausedReplicas?: number; pausedScaleIn: boolean; pausedScaleOut: boolean };
+  forceActivation: boolean;
+  tier: {
+    class: 'light' | 'medium' | 'heavy';
+    drainTargetMs?: number;
+    concurrency?: number;
+    framework?: Framework;
+    warm?: { kind: 'frozen' | 'stopped' | 'none'; count: number };
+    busy?: { kind: 'exec'; command: string[] } | { kind: 'http'; port: number; path: string } | { kind: 'file'; path: string };
+  };
+  /** Without effect here; kept for the export to KEDA. */
+  keda: { restoreToOriginalReplicaCount?: boolean; hpaName?: string };
+}
+
+/** HPA v2's HPAScalingRules. */
+export interface AutoscaleRules {
+  stabilizationWindowMs?: number;
+  selectPolicy: 'Max' | 'Min' | 'Disabled';
+  policies?: { type: 'Pods' | 'Percent'; value: number; periodMs: number }[];
+  tolerance?: number;
+}
+
+export interface AutoscaleTrigger {
+  /** Unique within the service: its own name, or "<type>-<index>". */
+  name: string;
+  /** A type of src/triggers/list.ts. */
+  type: string;
+  metricType: MetricType;
+  /** As the type's own schema turns it out: what its target() and open() take. */
+  metadata: unknown;
+  /** As it is written, for the export; scalars as text, as KEDA has them. May hold secrets that stand in the file. */
+  written: { name?: string; metricType?: MetricType; useCachedMetrics?: boolean; metadata: Record<string, unknown> };
 }
 
 export interface ContainerFile {

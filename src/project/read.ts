@@ -6,10 +6,10 @@ import { checkKey, type Problem, placeProblems } from './check.ts';
 import { containerFiles, fileVariables, hashWithFiles, readOnlyProblems } from './container-files.ts';
 import { contentPaths, hashContent } from './content.ts';
 import type { FoundProject } from './find.ts';
-import type { EdgeSpec, Project, ProjectSettings, ReleaseJob, Service } from './model.ts';
+import type { AutoscaleSpec, EdgeSpec, Project, ProjectSettings, ReleaseJob, Service } from './model.ts';
 import { refusal } from './refusals.ts';
 import { conflicts, readRoute, readSettings, splitWords } from './routes.ts';
-import { edgeEntry, edgeKey, KEYS, releaseKey, settingsKey } from './schema.ts';
+import { edgeEntry, edgeKey, KEY_NAMES, releaseKey, settingsKey } from './schema.ts';
 import { exposureWarnings } from './secrets.ts';
 import { isMapping, mapping, type PlainService, readService, undouble } from './services.ts';
 import { firstUse, type Path, placeOf, readSources, type Source, sourceText } from './sources.ts';
@@ -25,7 +25,7 @@ export async function readProject(
   { folder, files, target }: FoundProject,
   config: ComposeConfig,
   env: string | undefined,
-  fingerprints: Readonly<Record<string, string>>,
+  fingerprints: Readonly<Record<string, string>> = {},
 ): Promise<Project> {
   const sources = await readSources(files);
   if (!config.ok) throw refusal(config.reason, sources, files, folder);
@@ -51,6 +51,7 @@ export async function readProject(
   const full = Object.entries(plain).map(([key, service]): [string, Service] => {
     const release = keys.releases[key];
     const inContainer = containerFiles(mapping(services[key]), model, values, fingerprints);
+    const autoscale = keys.autoscales[key];
     return [
       key,
       {
@@ -61,6 +62,7 @@ export async function readProject(
         edge: keys.edges[key] ?? [],
         ...(inContainer.length > 0 ? { files: inContainer } : {}),
         ...(release ? { release } : {}),
+        ...(autoscale ? { autoscale } : {}),
       },
     ];
   });
@@ -78,7 +80,12 @@ export async function readProject(
     })),
     volumes: mapEntries(model.volumes, (key, value) => ({ name: String(value.name ?? key), external: value.external === true })),
     settings: keys.settings,
-    warnings: [...warnings, ...keyWarnings(model, sources, folder), ...exposureWarnings(Object.keys(fingerprints), sources, folder)],
+    warnings: [
+      ...warnings,
+      ...keyWarnings(model, sources, folder),
+      ...keys.warnings,
+      ...exposureWarnings(Object.keys(fingerprints), sources, folder),
+    ],
     unsetVariables,
     places: placesOf(Object.keys(services), sources, folder),
     resolved: JSON.stringify(config.model),
@@ -126,6 +133,7 @@ function placesOf(services: readonly string[], sources: readonly Source[], folde
         ...place('service', ['services', service]),
         ...place('image', ['services', service, 'image']),
         ...place('x-edge', ['services', service, 'x-edge']),
+        ...place('x-autoscale', ['services', service, 'x-autoscale']),
         ...place('ports', ['services', service, 'ports']),
       },
     ]),
@@ -136,6 +144,8 @@ interface Keys {
   settings: ProjectSettings;
   edges: Record<string, EdgeSpec[]>;
   releases: Record<string, ReleaseJob>;
+  autoscales: Record<string, AutoscaleSpec>;
+  warnings: string[];
 }
 
 async function readKeys(model: Mapping, plain: Record<string, PlainService>, folder: string, sources: readonly Source[]): Promise<Keys> {
@@ -162,11 +172,56 @@ async function readKeys(model: Mapping, plain: Record<string, PlainService>, fol
   for (const { service, path } of routes) {
     if (releases[service]) problems.push({ path, message: `service ${service}: a release job ends by itself and cannot have x-edge` });
   }
+  const { autoscales, warnings } = await readAutoscales(services, plain, sources, problems);
+  for (const service of Object.keys(autoscales)) {
+    if (releases[service])
+      problems.push({
+        path: ['services', service, 'x-autoscale'],
+        message: `service ${service}: a release job ends by itself and cannot have x-autoscale`,
+      });
+  }
+  for (const { service, path } of routes) {
+    const spec = autoscales[service];
+    if (spec?.tier.warm?.kind === 'frozen')
+      problems.push({
+        path: ['services', service, 'x-autoscale'],
+        message: `service ${service}: a frozen container answers no request, and the service has a route; set x-autoscale.tier.warm to stopped or none`,
+      });
+    if (spec && goesToZero(spec))
+      warnings.push({
+        path,
+        message: `service ${service} has a route and may go to zero, where a request finds nobody; set x-autoscale.minReplicaCount: 1`,
+      });
+  }
   problems.push(...conflicts(routes, settings), ...(await missingFiles(routes, settings)), ...readOnlyProblems(services, model));
   if (problems.length > 0) throw invalidKeys(problems, sources, folder);
   const edges: Record<string, EdgeSpec[]> = {};
   for (const { service, spec } of routes) edges[service] = [...(edges[service] ?? []), spec];
-  return { settings, edges, releases };
+  const placed = placeProblems(warnings, sources, folder).map(({ where, message }) => `${where}: ${message}`);
+  return { settings, edges, releases, autoscales, warnings: placed };
+}
+
+const goesToZero = ({ min = 0, idle, triggers }: AutoscaleSpec): boolean =>
+  idle === 0 || (min === 0 && triggers.some(({ type }) => type !== 'cpu' && type !== 'memory'));
+
+async function readAutoscales(
+  services: Mapping,
+  plain: Record<string, PlainService>,
+  sources: readonly Source[],
+  problems: Problem[],
+): Promise<{ autoscales: Record<string, AutoscaleSpec>; warnings: Problem[] }> {
+  const autoscales: Record<string, AutoscaleSpec> = {};
+  const warnings: Problem[] = [];
+  for (const service of Object.values(plain)) {
+    const own = mapping(services[service.name]);
+    if (!('x-autoscale' in own)) continue;
+    // The triggers' schemas are loaded only for projects that have some.
+    const { readAutoscale } = await import('./autoscale.ts');
+    const ports = Array.isArray(own.ports) ? own.ports : [];
+    const spec = readAutoscale({ value: own['x-autoscale'] ?? null, service, ports, sources }, problems, warnings);
+    if (spec) autoscales[service.name] = spec;
+  }
+  return { autoscales, warnings };
 }
 
 function readEdge(
@@ -265,7 +320,7 @@ function readWarnings(
 }
 
 /** Keys that later versions read; today they have no effect. */
-const LATER = ['x-autoscale', 'x-backup'];
+const LATER = ['x-backup'];
 
 /** x- keys that look like ours and are not: misspelt, or in the wrong place. Foreign ones are nobody's business. */
 function keyWarnings(model: Mapping, sources: readonly Source[], folder: string): string[] {
@@ -283,8 +338,8 @@ function keyWarnings(model: Mapping, sources: readonly Source[], folder: string)
     );
     if (guess !== undefined) warn(`${key} has no effect; did you mean "x-${guess}"?`);
   };
-  const ofService = Object.keys(KEYS.service);
-  const ofProject = Object.keys(KEYS.project);
+  const ofService: readonly string[] = KEY_NAMES.service;
+  const ofProject: readonly string[] = KEY_NAMES.project;
   const atTop = Object.fromEntries(ofProject.map((key) => [key, 'at the top of the file, beside services']));
   // A service key at the top is often only an anchor for others to merge: no word about it.
   for (const key of Object.keys(model)) if (!ofService.includes(key) && !LATER.includes(key)) check(key, [key], ofProject, {});

@@ -242,11 +242,8 @@ export type EdgeEntry = z.output<typeof edgeEntry>;
 export type ReleaseKey = z.output<typeof releaseKey>;
 export type SettingsKey = z.output<typeof settingsKey>;
 
-/** The keys by where they stand: every x- key that Composure reads. */
-export const KEYS = {
-  service: { 'x-edge': edgeKey, 'x-release': releaseKey },
-  project: { 'x-composure': settingsKey },
-} as const;
+/** The names of our keys by where they stand; their schemas are in keys.ts. */
+export const KEY_NAMES = { service: ['x-edge', 'x-release', 'x-autoscale'], project: ['x-composure'] } as const;
 
 /**
  * The shape of one of our keys as JSON Schema, as it is written in a file. `form` names a scalar's kind for people: "duration", "size".

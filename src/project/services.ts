@@ -4,7 +4,7 @@ import type { Hook, Service, UpdateConfig } from './model.ts';
 type Mapping = Record<string, unknown>;
 
 /** Service without what needs the disk, the config hash or our keys. */
-export type PlainService = Omit<Service, 'configHash' | 'contentHash' | 'contentFiles' | 'edge' | 'release'>;
+export type PlainService = Omit<Service, 'configHash' | 'contentHash' | 'contentFiles' | 'edge' | 'release' | 'autoscale'>;
 
 /** One service of Compose's resolved model (dollars already single) as the rooms above see it. Pure. */
 export function readService(project: string, name: string, model: Mapping): PlainService {
@@ -15,6 +15,7 @@ export function readService(project: string, name: string, model: Mapping): Plai
     name,
     image: text(model.image) ?? `${project}-${name}`,
     builds: isMapping(model.build),
+    ...given('command', Array.isArray(model.command) ? model.command.map(String) : undefined),
     ...given('pullPolicy', text(model.pull_policy)),
     replicas: number(model.scale) ?? number(deploy.replicas) ?? 1,
     dependsOn: Object.fromEntries(
@@ -39,6 +40,7 @@ export function readService(project: string, name: string, model: Mapping): Plai
     ),
     memoryLimitBytes: number(limits.memory) ?? number(model.mem_limit) ?? 0,
     cpus: number(limits.cpus) ?? number(model.cpus) ?? 0,
+    ...given('reservedCpus', number(mapping(mapping(deploy.resources).reservations).cpus)),
     restart: readRestart(model.restart, deploy.restart_policy),
   };
 }

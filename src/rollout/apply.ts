@@ -1,5 +1,6 @@
 import { COMPOSE } from '../docker/labels.ts';
 import { composeCreate, composeRunDetached } from '../docker/release.ts';
+import { thawFrozen, unpause } from '../docker/thaw.ts';
 import { finishTakeover } from '../edge/takeover-handover.ts';
 import { addRedirect, removeRedirect } from '../edge/takeover-redirect.ts';
 import { formatMs } from '../kit/duration.ts';
@@ -85,6 +86,11 @@ async function applyStep(world: World, plan: Plan, step: Step, progress: Progres
   switch (step.kind) {
     case 'prepare-edge':
       return { text: await prepareEdge(world, plan) };
+    case 'thaw':
+      await thawFrozen(world.docker, world.stateFolder, world.project.name);
+      // One that a person has paused stands in Compose's way as well.
+      await Promise.all(step.containers.flatMap((entry) => entry.ids).map((id) => unpause(world.docker, id)));
+      return {};
     case 'take-over-port':
       if (step.redirect) await addRedirect(world.edge.name, step.port, step.temporary);
       return {};
@@ -175,12 +181,13 @@ async function applyStep(world: World, plan: Plan, step: Step, progress: Progres
 
 /** Compose makes the containers; what is new afterwards is ours to start. Repeating it makes only what is missing. */
 async function createContainers(world: World, totals: { service: string; add: number }[]): Promise<Record<string, string[]>> {
+  await thawFrozen(world.docker, world.stateFolder, world.project.name);
   const before = await listProjectContainers(world.docker, world.project.name);
   const count = (service: string): number => before.filter(({ Labels }) => serviceOf(Labels) === service).length;
   const services = totals.filter(({ add }) => add > 0);
   // Compose tries to start a paused container when it makes another one beside it, and the engine refuses that.
   for (const { Id, State, Labels } of before)
-    if (State === 'paused' && services.some(({ service }) => service === serviceOf(Labels))) await world.docker.unpauseContainer(Id);
+    if (State === 'paused' && services.some(({ service }) => service === serviceOf(Labels))) await unpause(world.docker, Id);
   await composeCreate(world.project.compose, Object.fromEntries(services.map(({ service, add }) => [service, count(service) + add])));
   const known = new Set(before.map(({ Id }) => Id));
   const after = (await listProjectContainers(world.docker, world.project.name))
@@ -259,7 +266,10 @@ export async function removeOneOffJob(world: World, plan: Plan, service: string)
 async function runJob(world: World, plan: Plan, step: Step & { kind: 'run-job' }, progress: Progress): Promise<string> {
   const began = performance.now();
   const command = world.project.services[step.service]?.release?.command;
-  if (step.oneOff) await removeOneOffJob(world, plan, step.service);
+  if (step.oneOff) {
+    await removeOneOffJob(world, plan, step.service);
+    await thawFrozen(world.docker, world.stateFolder, world.project.name);
+  }
   const id = step.oneOff
     ? await composeRunDetached(world.project.compose, step.service, oneOffName(plan, step.service), command ?? [])
     : resolveRefs([step.container], progress.created)[0];

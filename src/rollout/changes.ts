@@ -11,7 +11,7 @@ export interface Change {
 
 /** Compares the containers of one service with what the project wants. Stopped ones count as absent; `force` is a reason to replace them all. */
 export function compareService(service: Service, observed: Observed, force: string | undefined): Change {
-  const present = observed.containers.filter((container) => container.service === service.name && isUp(container));
+  const present = countedContainers(service.name, observed);
   const reasons = new Set<string>();
   const upToDate: ObservedContainer[] = [];
   const outdated: ObservedContainer[] = [];
@@ -31,6 +31,13 @@ export function compareService(service: Service, observed: Observed, force: stri
     reasons.add(`${upToDate.length} replicas run, ${service.replicas} are wanted`);
   return { upToDate, outdated, why: [...reasons].join(', ') || 'unchanged' };
 }
+
+/** Containers of a service that a release has to do with: up, frozen ones included, and not asked to end by the autoscaler. */
+export const countedContainers = (
+  service: string,
+  { containers, draining }: Pick<Observed, 'containers' | 'draining'>,
+): ObservedContainer[] =>
+  containers.filter((container) => container.service === service && isUp(container) && !draining.includes(container.id));
 
 export const isUp = (container: ObservedContainer): boolean =>
   container.state === 'running' || container.state === 'restarting' || container.state === 'paused';

@@ -1,6 +1,7 @@
 import { type ContainerInfo, type Docker, EngineError } from '../docker/api.ts';
 import { COMPOSE } from '../docker/labels.ts';
 import { tarArchive } from '../docker/tar.ts';
+import { unpause } from '../docker/thaw.ts';
 import { Failure } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
 import type { ContainerFile, Hook } from '../project/model.ts';
@@ -61,7 +62,7 @@ export async function evidence(docker: Docker, id: string): Promise<string[]> {
 export async function stopGently(docker: Docker, id: string): Promise<void> {
   const info = await docker.findContainer(id);
   if (!info) return;
-  if (info.State.Paused) await docker.unpauseContainer(id);
+  if (info.State.Paused) await unpause(docker, id);
   await docker.stopContainer(id);
 }
 

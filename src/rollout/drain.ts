@@ -1,6 +1,6 @@
+import type { Edge } from '../edge/model.ts';
 import { sleep } from '../kit/wait.ts';
 import { sessionsOn } from './placement.ts';
-import type { World } from './world.ts';
 
 export interface DrainBudget {
   containers: string[];
@@ -21,7 +21,10 @@ const LOOK_EVERY_MS = 50;
  * Waits until the edge reports nothing in flight on the containers. Requests that have no answer yet have `requestsMs`;
  * what is already answering (WebSockets, event streams, downloads) has `streamsMs`.
  */
-export async function drainContainers(world: World, { containers, requestsMs, streamsMs }: DrainBudget): Promise<Drained> {
+export async function drainContainers(
+  world: { edge: Edge; signal: AbortSignal },
+  { containers, requestsMs, streamsMs }: DrainBudget,
+): Promise<Drained> {
   const began = performance.now();
   const servers = containers.map((id) => id.slice(0, 12));
   for (;;) {

@@ -1,4 +1,4 @@
-import type { EdgeSpec, Project, Service, UpdateConfig } from '../project/model.ts';
+import type { AutoscaleSpec, EdgeSpec, Project, Service, UpdateConfig } from '../project/model.ts';
 import type { Observed, ObservedContainer } from './model.ts';
 
 /** Plain data for tests of plans: a service, a project and a world with everything at its default. */
@@ -59,6 +59,26 @@ export const service = (name: string, changes: Partial<Service> = {}): Service =
   ...changes,
 });
 
+/** x-autoscale with one trigger that can lift the service from 0. */
+export const autoscaleSpec = (changes: Partial<AutoscaleSpec> = {}): AutoscaleSpec => ({
+  triggers: [
+    {
+      name: 'redis-0',
+      type: 'redis',
+      metricType: 'AverageValue',
+      metadata: {},
+      written: { metadata: { address: 'redis:6379', listName: 'jobs' } },
+    },
+  ],
+  min: 0,
+  behavior: { scaleUp: { selectPolicy: 'Max' }, scaleDown: { selectPolicy: 'Max' } },
+  pause: { paused: false, pausedScaleIn: false, pausedScaleOut: false },
+  forceActivation: false,
+  tier: { class: 'light' },
+  keda: {},
+  ...changes,
+});
+
 export const project = (...services: Service[]): Project => ({
   name: 'shop',
   folder: '/srv/shop',
@@ -102,5 +122,7 @@ export const observed = (containers: ObservedContainer[], changes: Partial<Obser
   publishers: [],
   redirect: { can: true, warnings: [] },
   temporaryPorts: {},
+  agent: false,
+  draining: [],
   ...changes,
 });

@@ -67,6 +67,7 @@ export const isCommitted = (release: Unfinished): boolean => release.begun.has('
 
 /** Every kind of step there is; a release may crash at the beginning and at the end of each. */
 export const STEP_KINDS = Object.keys({
+  thaw: 0,
   create: 0,
   'run-job': 0,
   'prepare-edge': 0,

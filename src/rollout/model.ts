@@ -43,6 +43,10 @@ export interface Observed {
   redirect: RedirectAbility;
   /** A free port for each that might be taken over. */
   temporaryPorts: Record<number, number>;
+  /** An agent runs on this host, which scales the services that have x-autoscale. */
+  agent: boolean;
+  /** Containers that the autoscaler has asked to end. They are on their way out: no release counts, stops or starts them. */
+  draining: string[];
 }
 
 /** A container by its id, or "new:<service>:<slot>" for one that the plan itself makes. */
@@ -62,6 +66,8 @@ export interface Routing {
 export type Step = { id: string; why: string } & (
   | { kind: 'create'; totals: { service: string; add: number }[] }
   | { kind: 'run-job'; service: string; container: Ref; timeoutMs: number; oneOff: boolean }
+  /** Compose refuses to work on a project that has a paused container. */
+  | { kind: 'thaw'; containers: { service: string; ids: string[] }[] }
   | { kind: 'prepare-edge' }
   | { kind: 'start'; service: string; containers: Ref[] }
   | { kind: 'gate'; service: string; containers: Ref[]; timeoutMs: number; maxFailureRatio: number; of: number }
@@ -91,7 +97,8 @@ export type Order = 'start-first' | 'stop-first';
 /** What happens to one service and why, in the plan's own words. */
 export interface ServicePlan {
   service: string;
-  action: 'keep' | 'first start' | 'replace' | 'scale' | 'job' | 'remove';
+  /** `record`: no container changes; what the autoscaler makes of this service from now on is of this release. */
+  action: 'keep' | 'first start' | 'replace' | 'scale' | 'job' | 'remove' | 'record';
   why: string;
   order?: Order;
   orderWhy?: string;

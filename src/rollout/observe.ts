@@ -6,7 +6,10 @@ import type { Edge } from '../edge/model.ts';
 import { publishersOf, temporaryPorts } from '../edge/takeover.ts';
 import { canRedirect } from '../edge/takeover-redirect.ts';
 import type { Project, Service } from '../project/model.ts';
+import { agentLockPath } from '../state/agent.ts';
+import { readLock } from '../state/lock.ts';
 import { readReleases } from '../state/releases.ts';
+import { readWorkerMarks } from '../state/workers.ts';
 import { listProjectContainers, nameOf, numberOf, serviceOf } from './containers.ts';
 import { readInspected } from './inspect.ts';
 import type { Observed, ObservedContainer, ObservedImage } from './model.ts';
@@ -14,13 +17,15 @@ import { edgePorts } from './plan-edge.ts';
 
 /** Reads the world once, without deciding anything. */
 export async function observe(project: Project, docker: Docker, edge: Edge, stateFolder: string): Promise<Observed> {
-  const [listed, releases, state, running, everything, inspected] = await Promise.all([
+  const [listed, releases, state, running, everything, inspected, marks, agent] = await Promise.all([
     listProjectContainers(docker, project.name),
     readReleases(stateFolder, project.name),
     edge.read(),
     edge.isRunning(),
     docker.listContainers(),
     readInspected(stateFolder, project.name),
+    readWorkerMarks(stateFolder, project.name),
+    readLock(agentLockPath(stateFolder)),
   ]);
   const infos = (await Promise.all(listed.map(({ Id }) => docker.findContainer(Id)))).flatMap((container) => container ?? []);
   const images: Record<string, ObservedImage> = {};
@@ -45,6 +50,8 @@ export async function observe(project: Project, docker: Docker, edge: Edge, stat
     publishers,
     redirect: wanted.length > 0 ? await canRedirect() : { can: true, warnings: [] },
     temporaryPorts: await temporaryPorts(wanted),
+    agent: agent !== undefined,
+    draining: [...marks].flatMap(([id, mark]) => (mark.kind === 'draining' && mark.signalled ? [id] : [])),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { ContainerInfo } from '../docker/api.ts';
-import type { EdgeProject } from '../edge/model.ts';
+import type { Edge, EdgeProject } from '../edge/model.ts';
 import { joinProjectNetwork } from '../edge/network.ts';
 import { withProject } from '../edge/state.ts';
 import { Failure } from '../kit/errors.ts';
@@ -77,7 +77,7 @@ export async function currentServers(world: World, service: string): Promise<Ser
 }
 
 /** Sessions that the edge still has open on the given containers, streams included. */
-export async function sessionsOn(world: World, containers: string[]): Promise<number> {
+export async function sessionsOn(world: { edge: Edge }, containers: string[]): Promise<number> {
   const servers = new Set(containers.map((id) => id.slice(0, 12)));
   const stats = await world.edge.stats();
   return stats.filter(({ server }) => servers.has(server)).reduce((sum, { sessions }) => sum + sessions, 0);

@@ -1,7 +1,7 @@
-import type { EdgeSettings } from '../edge/model.ts';
+import type { EdgeBackend, EdgeSettings } from '../edge/model.ts';
 import { planTakeovers, type TakeoverStep } from '../edge/takeover.ts';
 import type { Project } from '../project/model.ts';
-import { isUp } from './changes.ts';
+import { countedContainers, isUp } from './changes.ts';
 import type { Observed, Step } from './model.ts';
 import type { Moving } from './plan-service.ts';
 import { isReverseProxy, reloadCommand } from './proxies.ts';
@@ -40,10 +40,10 @@ export function whyPrepareEdge(project: Project, observed: Observed): string | u
   if (!observed.edge.running) return 'it does not run';
   const backends = Object.values(observed.edge.project?.backends ?? {});
   const unknown = routed.find(({ name }) => {
-    const up = new Set(observed.containers.filter((container) => container.service === name && isUp(container)).map(({ id }) => id));
-    return backends.some(
-      (backend) => backend.service === name && !sameMembers(up, new Set(backend.servers.map(({ container }) => container))),
-    );
+    const up = new Set(countedContainers(name, observed).map(({ id }) => id));
+    const serving = ({ servers }: EdgeBackend): Set<string> =>
+      new Set(servers.map(({ container }) => container).filter((id) => !observed.draining.includes(id)));
+    return backends.some((backend) => backend.service === name && !sameMembers(up, serving(backend)));
   });
   return unknown && `${unknown.name} runs in other containers than the edge sends requests to`;
 }

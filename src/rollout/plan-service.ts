@@ -1,7 +1,8 @@
 import type { Project, Service, UpdateConfig } from '../project/model.ts';
-import { compareService } from './changes.ts';
+import { type Change, compareService } from './changes.ts';
 import { newRef, type Observed, type Ref, type ServicePlan } from './model.ts';
 import { callersOf, decideOrder } from './order.ts';
+import { scaledCount, whyRecord } from './scaled.ts';
 
 export interface PlanOptions {
   kind: 'deploy' | 'rollback';
@@ -34,6 +35,14 @@ function whyForced(service: Service, options: PlanOptions, replaced: Set<string>
   return dependency && `depends_on ${dependency[0]} with restart: true`;
 }
 
+/** What moves a service, and of a scaled one whose count it gets. */
+function whyOf(service: Service, change: Change, recorded: string | undefined, observed: Observed): string {
+  const scaled = scaledCount(service, observed);
+  if (!scaled) return recorded ?? change.why;
+  const moves = recorded ?? (change.outdated.length > 0 ? change.why : undefined);
+  return moves ? `${moves}; ${scaled.why}` : scaled.why;
+}
+
 export function planService(
   service: Service,
   project: Project,
@@ -46,21 +55,26 @@ export function planService(
     options.kind === 'rollback'
       ? { ...(service.update.order ? { order: service.update.order } : {}), ...service.rollback }
       : service.update;
-  const decision = decideOrder(service, project, observed.images[service.name]?.exposesPorts ?? false, update);
+  // What may run beside what is a question of how many there can be, not of how many there are just now.
+  const most = { ...service, replicas: service.autoscale ? (service.autoscale.max ?? Number.POSITIVE_INFINITY) : service.replicas };
+  const decision = decideOrder(most, project, observed.images[service.name]?.exposesPorts ?? false, update);
   const isFirst = change.upToDate.length + change.outdated.length === 0;
   const kept = [...change.upToDate].sort((a, b) => a.number - b.number);
-  // Too many of what is wanted: the newest go, as Compose would choose.
-  const surplus = kept.splice(service.replicas);
-  const count = service.replicas - kept.length;
+  // Too many of what is wanted: the newest go, as Compose would choose. An agent does better: it ends those that have nothing to do.
+  const surplus = service.autoscale && observed.agent ? [] : kept.splice(service.replicas);
+  const count = Math.max(0, service.replicas - kept.length);
   const old = [...change.outdated, ...surplus].sort((a, b) => a.number - b.number).map(({ id }) => id);
-  const action = count === 0 && old.length === 0 ? 'keep' : isFirst ? 'first start' : change.outdated.length > 0 ? 'replace' : 'scale';
+  const stays = count === 0 && old.length === 0;
+  const recorded = stays ? whyRecord(service, observed, kept) : undefined;
+  const moves = isFirst ? 'first start' : change.outdated.length > 0 ? 'replace' : 'scale';
+  const action = recorded ? 'record' : stays ? 'keep' : moves;
   const reuse = (options.reusable[service.name] ?? []).slice(0, count);
   if (decision.warning && action !== 'keep') warnings.push(decision.warning);
   const routed = service.edge.length > 0;
   const plan: ServicePlan = {
     service: service.name,
     action,
-    why: change.why,
+    why: whyOf(service, change, recorded, observed),
     ...(action === 'replace' ? { order: decision.order, orderWhy: decision.why } : {}),
     routed,
     old,

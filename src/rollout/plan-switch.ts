@@ -17,7 +17,9 @@ export function addRelease(
   notes: { warnings: string[]; losses: string[] },
 ): void {
   const started = new Set(steps.flatMap((step) => (step.kind === 'start' ? [step.service] : [])));
-  const order = inDependencyOrder(project, [...moving.keys()]).map((name) => moving.get(name) as Moving);
+  const order = inDependencyOrder(project, [...moving.keys()])
+    .map((name) => moving.get(name) as Moving)
+    .filter(({ plan }) => plan.action !== 'record');
   const stopFirst = order.filter(({ plan }) => plan.action === 'replace' && plan.order === 'stop-first');
   const startFirst = order.filter((entry) => !stopFirst.includes(entry));
   const fixedName = (entry: Moving): boolean => entry.service.containerName !== undefined;

@@ -35,3 +35,10 @@ export function capacityWarnings(project: Project, observed: Observed, moving: M
     `old and new together may use ${gib(running + surge)} of memory by their limits, the machine has ${gib(observed.hostMemoryBytes)}: fewer replicas or order: stop-first would fit`,
   ];
 }
+
+/** Scaled services that nobody scales. */
+export function agentWarnings(project: Project, observed: Observed, moving: Map<string, Moving>): string[] {
+  const scaled = Object.values(project.services).filter(({ autoscale }) => autoscale);
+  if (observed.agent || moving.size === 0 || scaled.length === 0) return [];
+  return [`no agent runs on this host, so nobody scales ${scaled.map(({ name }) => name).join(', ')}: composure agent install brings one`];
+}

@@ -6,14 +6,16 @@ import { whyPrepareEdge } from './plan-edge.ts';
 import { type Moving, type PlanOptions, planService, replacedServices } from './plan-service.ts';
 import { addJobs } from './plan-start.ts';
 import { addRelease } from './plan-switch.ts';
-import { capacityWarnings, proxyWarnings } from './plan-warnings.ts';
+import { agentWarnings, capacityWarnings, proxyWarnings } from './plan-warnings.ts';
+import { withScaledCounts } from './scaled.ts';
 
 /**
  * The release as a list of steps, each with its reason. Pure: the same project and observation give the same plan.
  * Everything that can fail without being noticed comes first; nothing running is touched before the release jobs have succeeded;
  * all services of the release take traffic in one step; after `commit` there is no way back but another release.
  */
-export function planRelease(project: Project, observed: Observed, options: PlanOptions): Plan {
+export function planRelease(wanted: Project, observed: Observed, options: PlanOptions): Plan {
+  const project = withScaledCounts(wanted, observed);
   const warnings: string[] = [];
   const losses: string[] = [];
   const moving = new Map<string, Moving>();
@@ -39,16 +41,22 @@ export function planRelease(project: Project, observed: Observed, options: PlanO
   const changed = moving.size > 0 || plans.some((plan) => plan.action === 'remove');
   const routing = whyPrepareEdge(project, observed);
   const steps: Step[] = [];
+  if (changed || routing !== undefined) addThaw(steps, observed);
   if (changed) {
     const jobsToRun = jobs.filter((name) => isJobNeeded(name, project, moving, observed, options));
     addJobs(steps, plans, jobsToRun, project, moving);
   }
   if (changed || routing !== undefined) addRelease(steps, plans, project, observed, moving, routing, { warnings, losses });
-  warnings.push(...capacityWarnings(project, observed, moving), ...proxyWarnings(project, observed, moving));
+  warnings.push(
+    ...capacityWarnings(project, observed, moving),
+    ...proxyWarnings(project, observed, moving),
+    ...agentWarnings(project, observed, moving),
+  );
 
   const before: Record<string, string[]> = {};
   for (const container of observed.containers)
-    if (isUp(container)) before[container.service] = [...(before[container.service] ?? []), container.id];
+    if (isUp(container) && !observed.draining.includes(container.id))
+      before[container.service] = [...(before[container.service] ?? []), container.id];
   return {
     project: project.name,
     release: (observed.releases.at(-1)?.number ?? 0) + (needsFoundRecord(observed) ? 2 : 1),
@@ -66,6 +74,19 @@ export function planRelease(project: Project, observed: Observed, options: PlanO
 
 /** A project that ran before Composure came: what is found running is recorded as its first release, so that it can be rolled back to. */
 export const needsFoundRecord = (observed: Observed): boolean => observed.releases.length === 0 && observed.containers.some(isUp);
+
+/** Before anything else: every call of Compose would meet them. */
+function addThaw(steps: Step[], { containers }: Observed): void {
+  const frozen = new Map<string, string[]>();
+  for (const { state, service, id } of containers) if (state === 'paused') frozen.set(service, [...(frozen.get(service) ?? []), id]);
+  if (frozen.size === 0) return;
+  steps.push({
+    id: 'thaw',
+    kind: 'thaw',
+    containers: [...frozen].sort().map(([service, ids]) => ({ service, ids })),
+    why: 'Compose refuses to work beside a frozen container',
+  });
+}
 
 /** Services that run but are in the project's files no longer. Compose calls them orphans. */
 function servicesGone(project: Project, observed: Observed): ServicePlan[] {
@@ -105,6 +126,6 @@ function isJobNeeded(name: string, project: Project, moving: Map<string, Moving>
   );
   return awaiting.some((other) => {
     const action = moving.get(other.name)?.plan.action;
-    return action === 'replace' || (action === 'first start' && !ran);
+    return action === 'replace' || ((action === 'first start' || action === 'record') && !ran);
   });
 }

@@ -44,6 +44,8 @@ export function describeStep(step: Step, plan: Plan): string {
       return `create ${step.totals.map(({ service, add }) => `${add} ${service}`).join(', ')}`;
     case 'run-job':
       return `run ${step.service}${step.oneOff ? "'s release command" : ''} to its end`;
+    case 'thaw':
+      return `thaw ${step.containers.map(({ service, ids }) => `${ids.length} ${service}`).join(', ')}`;
     case 'prepare-edge':
       return 'prepare the edge';
     case 'start':

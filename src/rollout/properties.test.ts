@@ -2,11 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Project, Service } from '../project/model.ts';
 import { resolveRefs } from './apply.ts';
-import { container, edgeSpec, observed, project, service, updateConfig } from './fixtures.ts';
+import { isUp } from './changes.ts';
+import { autoscaleSpec, container, edgeSpec, observed, project, service, updateConfig } from './fixtures.ts';
 import { type Entry, unfinishedOf } from './journal.ts';
 import type { Observed, ObservedContainer, Plan, Ref, Step } from './model.ts';
 import { planRelease } from './plan.ts';
 import { withServers, withWantedBackends } from './routes.ts';
+import { scaledRecord } from './scaled.ts';
 import { planUndo } from './undo.ts';
 
 /** The containers and routes that steps act on, without an engine. */
@@ -32,6 +34,9 @@ function simulate(world: Simulation, plan: Plan, step: Step, stack: Project): vo
           world.created[name] = [...(world.created[name] ?? []), id];
         }
       }
+      return;
+    case 'thaw':
+      for (const id of step.containers.flatMap((entry) => entry.ids)) set(world, id, 'running');
       return;
     case 'start':
       for (const id of ids(step.containers)) set(world, id, 'running');
@@ -105,6 +110,7 @@ const anyService = (name: string): fc.Arbitrary<Service> =>
       parallelism: fc.integer({ min: 0, max: 3 }),
       monitorMs: fc.constantFrom(0, 5000),
       needsJob: fc.boolean(),
+      scaled: fc.option(fc.record({ min: fc.integer({ min: 0, max: 2 }), more: fc.integer({ min: 1, max: 3 }), idle: fc.boolean() })),
     })
     .map((kind) =>
       service(name, {
@@ -115,6 +121,15 @@ const anyService = (name: string): fc.Arbitrary<Service> =>
         update: updateConfig({ parallelism: kind.parallelism, monitorMs: kind.monitorMs, ...(kind.order ? { order: kind.order } : {}) }),
         dependsOn: kind.needsJob ? { job: { condition: 'service_completed_successfully', required: true, restart: false } } : {},
         ...(kind.named ? { containerName: `the-${name}` } : {}),
+        ...(kind.scaled && !kind.named
+          ? {
+              autoscale: autoscaleSpec({
+                min: kind.scaled.min,
+                max: kind.scaled.min + kind.scaled.more,
+                ...(kind.scaled.idle ? { idle: 0 as const } : {}),
+              }),
+            }
+          : {}),
       }),
     );
 
@@ -126,15 +141,37 @@ const anyCase = fc
     fc.boolean(),
     fc.record({ a: fc.integer({ min: 0, max: 4 }), b: fc.integer({ min: 0, max: 4 }), c: fc.integer({ min: 0, max: 4 }) }),
     fc.boolean(),
+    fc.record({ agent: fc.boolean(), frozen: fc.infiniteStream(fc.boolean()), draining: fc.infiniteStream(fc.nat(4)) }),
   )
-  .map(([a, b, c, withJob, running, behindEdge]) => {
+  .map(([a, b, c, withJob, running, behindEdge, scaler]) => {
     const stack = project(a, b, c, ...(withJob ? [service('job', { release: { timeoutMs: 1000 } })] : []));
     const containers = Object.entries(running).flatMap(([name, count]) => {
       const most = stack.services[name]?.containerName ? Math.min(count, 1) : count;
-      return Array.from({ length: most }, (_, index) => container(name, index + 1));
+      // What is behind the edge is never frozen, and leaves the edge before it is asked to end.
+      const scaled = stack.services[name]?.autoscale !== undefined && stack.services[name]?.edge.length === 0;
+      return Array.from({ length: most }, (_, index) =>
+        container(name, index + 1, scaled && scaler.frozen.next().value ? { state: 'paused' } : {}),
+      );
     });
-    const world = observed(containers);
-    return { stack, world: behindEdge ? { ...world, edge: { ...world.edge, project: edgeBefore(stack, containers) } } : world };
+    const draining = containers
+      .filter(({ service: of, state }) => stack.services[of]?.autoscale && state === 'running' && scaler.draining.next().value === 0)
+      .map(({ id }) => id);
+    const world = observed(containers, { agent: scaler.agent, draining });
+    return {
+      stack,
+      world: behindEdge
+        ? {
+            ...world,
+            edge: {
+              ...world.edge,
+              project: edgeBefore(
+                stack,
+                containers.filter(({ id }) => !draining.includes(id)),
+              ),
+            },
+          }
+        : world,
+    };
   });
 
 function edgeBefore(stack: Project, containers: ObservedContainer[]) {
@@ -152,6 +189,46 @@ function edgeBefore(stack: Project, containers: ObservedContainer[]) {
   );
 }
 
+/** How many containers of a service a release has to leave running, those aside that are ending anyway. */
+function wantedCount(of: Service, { containers, draining, agent }: Observed): number {
+  const present = containers.filter(({ id, service: name }) => name === of.name && !draining.includes(id));
+  if (!of.autoscale) return of.replicas;
+  const { min = 0, max = 0, idle } = of.autoscale;
+  const within = (count: number): number => Math.min(max, Math.max(min, count));
+  if (present.length === 0) return agent ? (idle ?? min) : within(of.replicas);
+  const upToDate = present.filter(({ configHash }) => configHash === of.configHash).length;
+  return Math.max(within(present.length), agent ? upToDate : 0);
+}
+
+/** The world as it is once the release is on record. */
+const recorded = (world: Observed, plan: Plan, stack: Project): Observed => ({
+  ...world,
+  releases: [
+    {
+      number: plan.release,
+      at: '',
+      by: 'ann',
+      kind: 'deploy',
+      services: Object.fromEntries(
+        Object.values(stack.services)
+          .filter(({ autoscale }) => autoscale)
+          .map((of) => [
+            of.name,
+            {
+              image: of.image,
+              imageId: world.images[of.name]?.id ?? '',
+              configHash: of.configHash,
+              contentHash: of.contentHash,
+              replicas: 0,
+              ...scaledRecord(of),
+              containers: [],
+            },
+          ]),
+      ),
+    },
+  ],
+});
+
 const begin = (world: Observed, plan: Plan): Simulation => ({
   containers: new Map(world.containers.map((entry) => [entry.id, entry])),
   routes: routesOf(plan.edgeBefore),
@@ -163,6 +240,42 @@ const defaults = { kind: 'deploy' as const, only: [], force: false, reusable: {}
 const runs = { numRuns: 400 };
 
 describe('every plan', () => {
+  test('thaws what is frozen before it makes a container, and neither stops, starts nor drops what is ending', () => {
+    fc.assert(
+      fc.property(anyCase, ({ stack, world }) => {
+        const plan = planRelease(stack, world, defaults);
+        const state = begin(world, plan);
+        for (const step of plan.steps) {
+          if (step.kind === 'create') expect([...state.containers.values()].filter(({ state: is }) => is === 'paused')).toEqual([]);
+          if (step.kind === 'start' || step.kind === 'stop' || step.kind === 'remove')
+            for (const id of step.containers) expect(world.draining).not.toContain(id);
+          simulate(state, plan, step, stack);
+        }
+        for (const id of world.draining) expect(state.containers.get(id)?.state).toBe('running');
+        expect(Object.values(plan.before).flat()).not.toEqual(
+          expect.arrayContaining(world.draining.length > 0 ? world.draining : ['none']),
+        );
+      }),
+      runs,
+    );
+  });
+
+  test('never makes more of a scaled service than it had, but for its least or where no agent runs', () => {
+    fc.assert(
+      fc.property(anyCase, ({ stack, world }) => {
+        for (const entry of planRelease(stack, world, defaults).services) {
+          const of = stack.services[entry.service];
+          if (!of?.autoscale) continue;
+          const present = world.containers.filter(({ id, service: name }) => name === of.name && !world.draining.includes(id)).length;
+          const { min = 0, idle } = of.autoscale;
+          const least = world.agent ? (idle ?? min) : Math.max(min, of.replicas);
+          expect(entry.kept.length + entry.count).toBeLessThanOrEqual(Math.max(present, present === 0 ? least : min));
+        }
+      }),
+      runs,
+    );
+  });
+
   test('touches nothing that runs before the release jobs have succeeded', () => {
     fc.assert(
       fc.property(anyCase, ({ stack, world }) => {
@@ -223,21 +336,26 @@ describe('every plan', () => {
         for (const step of plan.steps) simulate(state, plan, step, stack);
         for (const entry of Object.values(stack.services)) {
           if (entry.release) continue;
-          const up = [...state.containers.values()].filter((present) => present.service === entry.name && present.state === 'running');
+          const up = [...state.containers.values()].filter(
+            (present) => present.service === entry.name && isUp(present) && !world.draining.includes(present.id),
+          );
           expect(up.map(({ configHash }) => configHash)).toEqual(up.map(() => entry.configHash));
-          expect(up.length).toBe(entry.replicas);
-          if (entry.edge.length > 0 && plan.steps.length > 0) expect(serving(state).get(entry.name)).toEqual(up.map(({ id }) => id).sort());
+          expect(up.length).toBe(wantedCount(entry, world));
+          if (entry.edge.length > 0 && plan.steps.length > 0)
+            expect(serving(state).get(entry.name) ?? []).toEqual(up.map(({ id }) => id).sort());
         }
         const again = planRelease(
           stack,
           {
-            ...world,
+            ...recorded(world, plan, stack),
             containers: [...state.containers.values()],
             edge: {
               ...world.edge,
               project: edgeBefore(
                 stack,
-                [...state.containers.values()].filter(({ state: is }) => is === 'running'),
+                [...state.containers.values()].filter(
+                  ({ id, state: is }) => (is === 'running' || is === 'paused') && !world.draining.includes(id),
+                ),
               ),
             },
           },
@@ -285,9 +403,10 @@ describe('every plan', () => {
           for (const name of had)
             expect(state.routes.get(name)?.hold || (serving(state).get(name)?.length ?? 0) > 0, `${name} after ${step.id}`).toBe(true);
         }
+        // Frozen or thawed: the autoscaler's to say, once the release is out of the way.
         const up = (containers: Iterable<ObservedContainer>): string[] =>
           [...containers]
-            .filter(({ state: is }) => is === 'running')
+            .filter(isUp)
             .map(({ id }) => id)
             .sort();
         expect(up(state.containers.values())).toEqual(up(world.containers));

@@ -2,9 +2,11 @@ import { userInfo } from 'node:os';
 import type { ContainerSummary } from '../docker/api.ts';
 import { COMPOSE } from '../docker/labels.ts';
 import { pruneReleases, type ReleasedService, type ReleaseRecord, readReleases, writeRelease } from '../state/releases.ts';
+import { readWorkerMarks } from '../state/workers.ts';
 import { listProjectContainers, serviceOf } from './containers.ts';
 import type { Plan } from './model.ts';
 import { networkHashes } from './networks.ts';
+import { scaledRecord } from './scaled.ts';
 import type { World } from './world.ts';
 
 /** How many releases stay on record; only the newest few keep containers. */
@@ -39,40 +41,55 @@ export async function recordRelease(world: World, plan: Plan): Promise<string> {
 /** `docker compose up -d` with the same files must find nothing to change: Compose would replace what has another hash, or make what is missing. */
 async function warnOfDifferences(world: World): Promise<void> {
   const running = (await listProjectContainers(world.docker, world.project.name)).filter(({ State }) => State === 'running');
+  const leaving = await leavingContainers(world);
   for (const service of Object.values(world.project.services)) {
     if (service.release && !service.release.command) continue;
-    const own = running.filter(({ Labels }) => serviceOf(Labels) === service.name);
+    const own = running.filter(({ Id, Labels }) => serviceOf(Labels) === service.name && !leaving.has(Id));
     const different = own.filter(({ Labels }) => Labels[COMPOSE.configHash] !== service.configHash).length;
-    if (own.length !== service.replicas || different > 0) {
+    if ((!service.autoscale && own.length !== service.replicas) || different > 0) {
       world.report({
         kind: 'warning',
-        text: `${service.name}: ${own.length} of ${service.replicas} run${different > 0 ? `, ${different} with another configuration` : ''}; docker compose up -d would change that`,
+        text: `${service.name}: ${own.length}${service.autoscale ? '' : ` of ${service.replicas}`} run${different > 0 ? `, ${different} with another configuration` : ''}; docker compose up -d would change that`,
       });
     }
   }
 }
 
+/** Containers that the autoscaler has asked to end, or is asking just now. */
+async function leavingContainers({ stateFolder, project }: World): Promise<Set<string>> {
+  const marks = await readWorkerMarks(stateFolder, project.name);
+  return new Set([...marks].flatMap(([id, { kind }]) => (kind === 'draining' ? [id] : [])));
+}
+
 async function releasedServices(world: World, plan: Plan, before: ReleaseRecord | undefined): Promise<Record<string, ReleasedService>> {
+  const leaving = await leavingContainers(world);
   const running = (await listProjectContainers(world.docker, world.project.name)).filter(
-    ({ State }) => State === 'running' || State === 'restarting',
+    ({ Id, State }) => (State === 'running' || State === 'restarting' || State === 'paused') && !leaving.has(Id),
   );
   const services: Record<string, ReleasedService> = {};
   for (const service of Object.values(world.project.services)) {
     const containers = running.filter(({ Labels }) => serviceOf(Labels) === service.name);
-    if (containers.length === 0) continue;
-    if (plan.services.some((entry) => entry.service === service.name && entry.left !== undefined)) {
-      const present = before?.services[service.name];
+    const present = before?.services[service.name];
+    const entry = plan.services.find((one) => one.service === service.name);
+    if (containers.length === 0 && !service.autoscale) continue;
+    // A scaled service may stand at 0: its next container is of this release, if the release was about it.
+    if (containers.length === 0 && !entry) {
+      if (present) services[service.name] = present;
+      continue;
+    }
+    if (entry?.left !== undefined) {
       if (present) services[service.name] = present;
       continue;
     }
     const image = await world.docker.findImage(containers[0]?.ImageID ?? service.image);
     services[service.name] = {
       image: service.image,
-      imageId: containers[0]?.ImageID ?? '',
+      imageId: containers[0]?.ImageID ?? image?.Id ?? '',
       ...(image?.RepoDigests?.[0] ? { digest: image.RepoDigests[0] } : {}),
       configHash: service.configHash,
       contentHash: service.contentHash,
       replicas: containers.length,
+      ...scaledRecord(service),
       containers: containers.map(({ Id }) => Id),
     };
   }
@@ -114,18 +131,39 @@ async function removeOldContainers(world: World, plan: Plan): Promise<number> {
   const listed = await listProjectContainers(world.docker, world.project.name);
   const stopped = listed.filter(({ State }) => State === 'exited' || State === 'created' || State === 'dead');
   // To Compose a stopped container of the same configuration and image is as good as the one that runs: `up -d` might start it instead.
-  const twins = new Set(listed.filter(({ State }) => State === 'running').map(identityOf));
+  const leaving = await leavingContainers(world);
+  const twins = new Set(listed.filter(({ Id, State }) => State === 'running' && !leaving.has(Id)).map(identityOf));
+  const warm = await warmContainers(world, plan, stopped);
   let removed = 0;
   for (const container of stopped) {
     const service = serviceOf(container.Labels);
     const isOldJob = jobs.has(service) && plan.known.includes(container.Id);
     const isNeeded = kept.has(container.Id) && !twins.has(identityOf(container));
     const isOld = !world.project.services[service]?.release && ours.has(container.Id) && !isNeeded;
-    if (!isOldJob && !isOld) continue;
+    if (warm.has(container.Id) || (!isOldJob && !isOld)) continue;
     await world.docker.removeContainer(container.Id);
     removed += 1;
   }
   return removed;
+}
+
+/** Stopped containers of scaled services in the present configuration that this release did not stop itself: the autoscaler starts them again. */
+async function warmContainers(world: World, plan: Plan, stopped: ContainerSummary[]): Promise<Set<string>> {
+  const retired = new Set(plan.services.flatMap(({ old }) => old));
+  const warm = new Set<string>();
+  for (const service of Object.values(world.project.services)) {
+    if (!service.autoscale) continue;
+    const image = await world.docker.findImage(service.image);
+    for (const { Id, Labels, ImageID } of stopped)
+      if (
+        serviceOf(Labels) === service.name &&
+        Labels[COMPOSE.configHash] === service.configHash &&
+        ImageID === image?.Id &&
+        !retired.has(Id)
+      )
+        warm.add(Id);
+  }
+  return warm;
 }
 
 /** What Compose compares to tell whether a container is what the project wants. */

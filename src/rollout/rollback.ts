@@ -100,7 +100,9 @@ async function projectOf(rollout: Rollout, target: ReleaseRecord, reusable: Reco
         { where: name, next: 'deploy the version that should run' },
       );
     }
-    services[name] = { ...service, configHash: recorded.configHash, image: recorded.imageId, replicas: recorded.replicas };
+    // It had no autoscaler then.
+    const { autoscale: _none, ...plain } = service;
+    services[name] = { ...plain, configHash: recorded.configHash, image: recorded.imageId, replicas: recorded.replicas };
   }
   return { ...rollout.project, services: { ...rollout.project.services, ...services } };
 }

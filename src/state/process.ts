@@ -28,3 +28,13 @@ export function ownIdentity(): ProcessIdentity {
 export function isAlive(identity: ProcessIdentity): boolean {
   return identity.bootId === bootId() && startTicks(identity.pid) === identity.startTicks;
 }
+
+/** Memory that a process has in RAM; undefined when it is gone or not ours to see. */
+export function residentBytes(pid: number): number | undefined {
+  try {
+    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return kib === undefined ? undefined : Number(kib) * 1024;
+  } catch {
+    return undefined;
+  }
+}

@@ -26,9 +26,14 @@ export interface ReleasedService {
   configHash: string;
   contentHash: string;
   replicas: number;
+  /** Of a service that the autoscaler counts: within what (no `max`: what fits the host), and a hash of its settings. `replicas` is what ran at that moment. */
+  autoscale?: { min: number; max?: number; settings: string };
   /** Containers that carried this release when it was committed. */
   containers: string[];
 }
+
+/** "0-8", or "0+" where what fits the host is the limit. */
+export const describeLimits = ({ min, max }: { min: number; max?: number }): string => (max === undefined ? `${min}+` : `${min}-${max}`);
 
 const folderOf = (state: string, project: string): string => join(projectFolder(state, project), 'releases');
 const recordPath = (state: string, project: string, number: number): string => join(folderOf(state, project), `${number}.json`);

@@ -1,7 +1,10 @@
-import { type IncomingMessage, request as plainRequest } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import type { TriggerContext } from './model.ts';
+
+// An import would read every export of node:http, and one of them loads a second HTTP client: megabytes of every agent.
+const { request: plainRequest } = process.getBuiltinModule('node:http');
 
 const LARGEST_ANSWER_BYTES = 16 * 1024 * 1024;
 

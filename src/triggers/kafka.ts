@@ -176,7 +176,8 @@ export const kafka: TriggerType<Metadata> = {
       connectionTimeout: 3000,
       authenticationTimeout: 3000,
       requestTimeout: 4000,
-      retry: { retries: 0 },
+      // The client's own way to find brokers after a change is to fail, look again and retry; the read's limit ends that.
+      retry: { retries: 3, initialRetryTime: 50, maxRetryTime: 300 },
       ...(metadata.sasl === 'none' ? {} : { sasl: { mechanism: SASL[metadata.sasl], username, password } as SASLOptions }),
       ...(metadata.tls === 'disable'
         ? {}

@@ -32,13 +32,15 @@ export function parseMysqlConnection(text: string): Connection | string {
   const match = /^(?:(.*)@)?(?:([a-z]+)(?:\(([^)]*)\))?)?\/([^/?]*)(?:\?(.*))?$/s.exec(text);
   if (!match) return 'it is not of the form user:password@tcp(host:port)/database';
   const [, credentials = '', protocol = 'tcp', address = '127.0.0.1:3306', database = '', parameters = ''] = match;
-  if (protocol !== 'tcp') return `it connects by ${protocol}; tcp is supported`;
+  if (protocol !== 'tcp') return 'it does not connect by tcp(host:port)';
   const [, bracketed, plain, port = '3306'] = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d{1,5}))?$/.exec(address) ?? [];
   const host = bracketed ?? plain;
   if (!host) return 'its address is not of the form host:port';
   const { tls = 'false', ...others } = Object.fromEntries(new URLSearchParams(parameters));
   const unknown = Object.keys(others).find((name) => !WITHOUT_EFFECT.has(name));
-  if (unknown) return `the setting ${unknown} is not supported`;
+  // A name that is none may be a piece of a password that was not written as it has to be.
+  if (unknown !== undefined)
+    return /^[A-Za-z]+$/.test(unknown) ? `the setting ${unknown} is not supported` : 'a setting of it is not supported';
   if (tls !== 'true' && tls !== 'false' && tls !== 'skip-verify') return 'its tls is none of true, false and skip-verify';
   const colon = credentials.indexOf(':');
   return {

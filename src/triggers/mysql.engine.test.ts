@@ -19,18 +19,20 @@ async function ready(server: Server): Promise<void> {
   await eventually(() => sql(server, 'CREATE TABLE IF NOT EXISTS jobs (state VARCHAR(20))'), { timeoutMs: 60_000, everyMs: 300 });
 }
 
-function startServer(servers: Servers): Promise<Server> {
-  return servers.start({ image: 'mariadb:11', port: 3306, environment: { ...environment, MARIADB_RANDOM_ROOT_PASSWORD: '1' } });
-}
+let servers: Servers;
+let server: Server;
+beforeAll(async () => {
+  servers = await openServers('maria');
+  server = await servers.start({ image: 'mariadb:11', port: 3306, environment: { ...environment, MARIADB_RANDOM_ROOT_PASSWORD: '1' } });
+  await ready(server);
+});
+afterAll(() => servers?.remove());
 
 triggerContract({
   type: mysql,
   server: true,
   credentials: true,
   async start() {
-    const servers = await openServers('maria');
-    const server = await startServer(servers);
-    await ready(server);
     return {
       metadata: { query, queryValue: 5, ...parts },
       environment,
@@ -45,21 +47,12 @@ triggerContract({
         },
         refused: { environment: { MARIADB_PASSWORD: 'not the password' }, secret: 'not the password' },
       },
-      remove: servers.remove,
+      remove: async () => {},
     };
   },
 });
 
 describe('a mysql trigger', () => {
-  let servers: Servers;
-  let server: Server;
-  beforeAll(async () => {
-    servers = await openServers('mariamore');
-    server = await startServer(servers);
-    await ready(server);
-  });
-  afterAll(() => servers?.remove());
-
   async function read(metadata: Record<string, unknown>, more: Record<string, string> = {}): Promise<unknown> {
     const context = { environment: { ...environment, ...more }, resolve: async () => server.address() } as unknown as TriggerContext;
     const trigger = mysql.open(mysql.metadata.parse({ queryValue: 5, ...metadata }), context);

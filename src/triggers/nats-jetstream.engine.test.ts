@@ -8,9 +8,14 @@ import { natsJetstream } from './nats-jetstream.ts';
 
 const metadata = { natsServerMonitoringEndpoint: 'nats:8222', account: '$G', stream: 'ORDERS', consumer: 'workers', lagThreshold: 5 };
 
-async function startServer(servers: Servers): Promise<Server> {
-  return servers.start({ image: 'nats:2-alpine', port: 8222, command: ['--config', '/etc/nats/nats-server.conf', '--jetstream'] });
-}
+let servers: Servers;
+let server: Server;
+beforeAll(async () => {
+  servers = await openServers('nats');
+  server = await servers.start({ image: 'nats:2-alpine', port: 8222, command: ['--config', '/etc/nats/nats-server.conf', '--jetstream'] });
+  await ready(server);
+});
+afterAll(() => servers?.remove());
 
 /** A stream of its own with one durable consumer, by JetStream's API over the client port. */
 async function ready(server: Server): Promise<void> {
@@ -40,9 +45,6 @@ triggerContract({
   server: true,
   credentials: false,
   async start() {
-    const servers = await openServers('nats');
-    const server = await startServer(servers);
-    await ready(server);
     return {
       metadata,
       hold: (value) => hold(server, value),
@@ -54,21 +56,12 @@ triggerContract({
           await ready(server);
         },
       },
-      remove: servers.remove,
+      remove: async () => {},
     };
   },
 });
 
 describe('a nats-jetstream trigger', () => {
-  let servers: Servers;
-  let server: Server;
-  beforeAll(async () => {
-    servers = await openServers('natsmore');
-    server = await startServer(servers);
-    await ready(server);
-  });
-  afterAll(() => servers?.remove());
-
   const open = (change: object = {}) =>
     natsJetstream.open(natsJetstream.metadata.parse({ ...metadata, ...change }), {
       environment: {},

@@ -19,7 +19,7 @@ export interface PolledSource<Client> {
   drop(client: Client): Promise<void> | void;
 }
 
-/** What a source that keeps no connection gives instead of connect and drop. */
+/** What a source that keeps no connection gives instead of connect and drop. It is asked once a read, whatever comes of it. */
 export const WITHOUT_CONNECTION = { connect: async () => undefined, drop: () => {} };
 
 /**
@@ -59,7 +59,7 @@ export function polled<Client>(source: PolledSource<Client>): OpenTrigger {
     const within = (step: Promise<Reading>) => Promise.race([step, ended]);
     ended.catch(() => {});
     try {
-      const reused = kept !== undefined;
+      const reused = kept?.client !== undefined;
       try {
         return await within(attempt(stop.signal));
       } catch (error) {

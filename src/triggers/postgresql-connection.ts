@@ -21,7 +21,9 @@ export function parsePostgresConnection(text: string): Connection | string {
   if (!settings) return 'it is neither a postgres:// URL nor name=value pairs';
   const { host, port, user, dbname, password, sslmode, ...others } = settings;
   const unknown = Object.keys(others).find((name) => !WITHOUT_EFFECT.has(name));
-  if (unknown) return `the setting ${unknown} is not supported`;
+  // A name that is none may be a piece of a password that was not written as it has to be.
+  if (unknown !== undefined)
+    return /^[a-z_]+$/.test(unknown) ? `the setting ${unknown} is not supported` : 'a setting of it is not supported';
   const mode = sslmode ?? 'prefer';
   if (!host) return 'it names no host';
   if (host.includes(',')) return 'it names several hosts, and one is supported';

@@ -18,22 +18,24 @@ async function ready(server: Server): Promise<void> {
   await eventually(() => sql(server, 'CREATE TABLE IF NOT EXISTS jobs (state text)'), { timeoutMs: 60_000, everyMs: 300 });
 }
 
-function startServer(servers: Servers): Promise<Server> {
-  return servers.start({
+let servers: Servers;
+let server: Server;
+beforeAll(async () => {
+  servers = await openServers('pg');
+  server = await servers.start({
     image: 'postgres:18-alpine',
     port: 5432,
     environment: { ...environment, PGPASSWORD: environment.POSTGRES_PASSWORD },
   });
-}
+  await ready(server);
+});
+afterAll(() => servers?.remove());
 
 triggerContract({
   type: postgresql,
   server: true,
   credentials: true,
   async start() {
-    const servers = await openServers('pg');
-    const server = await startServer(servers);
-    await ready(server);
     return {
       metadata: { query, targetQueryValue: 5, ...parts },
       environment,
@@ -48,21 +50,12 @@ triggerContract({
         },
         refused: { environment: { POSTGRES_PASSWORD: 'not the password' }, secret: 'not the password' },
       },
-      remove: servers.remove,
+      remove: async () => {},
     };
   },
 });
 
 describe('a postgresql trigger', () => {
-  let servers: Servers;
-  let server: Server;
-  beforeAll(async () => {
-    servers = await openServers('pgmore');
-    server = await startServer(servers);
-    await ready(server);
-  });
-  afterAll(() => servers?.remove());
-
   async function read(metadata: Record<string, unknown>, more: Record<string, string> = {}): Promise<unknown> {
     const context = { environment: { ...environment, ...more }, resolve: async () => server.address() } as unknown as TriggerContext;
     const trigger = postgresql.open(postgresql.metadata.parse({ targetQueryValue: 5, ...metadata }), context);

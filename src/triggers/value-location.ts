@@ -4,7 +4,11 @@ import { parseQuantity } from './fields.ts';
 
 /** The steps of a path, or what is wrong with it. "a.b\.c.0.#": names, indices, and the length of a list at the end. */
 export function parsePath(path: string): string[] | string {
-  const steps = path.split(/(?<!\\)\./);
+  const steps = [''];
+  for (const [sign] of path.matchAll(/\\.|./gs)) {
+    if (sign === '.') steps.push('');
+    else steps[steps.length - 1] += sign;
+  }
   if (steps.some((step) => step === '')) return `${JSON.stringify(path)} has an empty name between its dots`;
   // GJSON's wildcards, modifiers, queries and lists of paths.
   const foreign = steps

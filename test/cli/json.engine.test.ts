@@ -6,6 +6,7 @@ import { site, stack } from '../support/stacks.ts';
 /** In the order of a project's life; `fields` are what a script would look for. */
 const LIFE: [line: string, fields: string[]][] = [
   ['plan', ['plan']],
+  ['autoscale export', ['project', 'scaledObjects']],
   ['edge start --dry-run', ['name', 'running', 'httpPort']],
   ['deploy --yes', ['project', 'changed', 'release', 'durationMs', 'services']],
   ['deploy --yes', ['project', 'changed']],
@@ -20,6 +21,15 @@ const LIFE: [line: string, fields: string[]][] = [
   ['edge status', ['name', 'running', 'servers', 'certificates']],
   ['edge start', ['name', 'running', 'httpPort']],
   ['edge certificates --dry-run', ['certificates']],
+  ['autoscale export', ['project', 'scaledObjects']],
+  ['autoscale status', ['running', 'tiers']],
+  ['autoscale pause', ['project', 'agent', 'pause']],
+  ['autoscale resume --dry-run', ['project', 'agent', 'pause']],
+  ['autoscale replay --hours 1', ['events', 'differences']],
+  ['simulate --scenario reference --workload minutely --hours 1', ['scenario', 'workload', 'seed', 'reports']],
+  ['agent status', ['running', 'warnings']],
+  ['agent install --container --dry-run', ['action', 'form', 'steps', 'changed']],
+  ['agent thaw', ['thawed']],
   ['edge upgrade --dry-run', ['from', 'to']],
   ['edge upgrade', ['name', 'container', 'haproxy']],
   ['edge stop --dry-run', ['routes']],
@@ -54,10 +64,13 @@ test('with --json every command prints one JSON object, and its progress as JSON
   });
 });
 
+/** What needs a scaled service or an agent has its own tests: test/scenarios/scaled.test.ts, src/agent/installation/container.engine.test.ts. */
+const ELSEWHERE = ['autoscale explain', 'scale', 'agent uninstall', 'agent logs'];
+
 test('the life above has every command that ends by itself', () => {
   const names = allCommands(buildProgram())
     .filter((command) => command.commands.length === 0)
     .map((command) => (command.parent?.parent ? `${command.parent.name()} ${command.name()}` : command.name()));
   const covered = new Set([...LIFE.map(([line]) => names.find((name) => `${line} `.startsWith(`${name} `))), 'logs']);
-  expect(names.filter((name) => !covered.has(name))).toEqual(['agent']);
+  expect(names.filter((name) => !covered.has(name)).sort()).toEqual([...ELSEWHERE, 'agent run'].sort());
 });

@@ -10,6 +10,7 @@ const FIRST = 20_000;
 const LAST = 29_999;
 
 const held = new Set<number>();
+process.once('exit', () => held.forEach(releasePort));
 
 /** A TCP port that nobody listens on and that no other test process gets until `releasePort`, or until this process ends. */
 export async function freePort(): Promise<number> {
@@ -18,7 +19,6 @@ export async function freePort(): Promise<number> {
     const port = FIRST + Math.floor(Math.random() * (LAST - FIRST + 1));
     if (!reserve(port)) continue;
     if (await isFree(port)) {
-      if (held.size === 0) process.once('exit', () => held.forEach(releasePort));
       held.add(port);
       return port;
     }

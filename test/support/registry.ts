@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { COMPOSE, OURS } from '../../src/docker/labels.ts';
 import { run } from '../../src/kit/spawn.ts';
-import { edgeName } from '../../src/state/folder.ts';
+import { agentName, edgeName } from '../../src/state/folder.ts';
 import { isAlive } from './alive.ts';
 
 /** Every test resource has a name that begins so; nothing else is ever removed. */
@@ -49,6 +49,7 @@ export function scenarioLabels(entry: Pick<Entry, 'name' | 'folder' | 'state'>):
     `${COMPOSE.workingDir}=${entry.folder}`,
     `${OURS.project}=${entry.name}`,
     `${OURS.edge}=${edgeName(entry.state)}`,
+    `${OURS.agent}=${agentName(entry.state)}`,
   ];
 }
 

@@ -1,5 +1,8 @@
+import { hostBudget, neverFits } from '../../autoscale/budget.ts';
+import { alwaysOnOf, scaledServices, tierOf } from '../../autoscale/tiers.ts';
 import { formatMs } from '../../kit/duration.ts';
 import type { Project } from '../../project/model.ts';
+import type { Rollout } from '../../rollout/context.ts';
 import { deploy, planOnly, type Released } from '../../rollout/deploy.ts';
 import type { Plan } from '../../rollout/model.ts';
 import { printPlan } from '../../rollout/print.ts';
@@ -19,13 +22,30 @@ export interface DeployFlags extends ProjectFlags {
 
 export async function deployCommand(io: Io, services: string[], flags: DeployFlags, loading: Promise<Project>): Promise<void> {
   const rollout = await openRollout(io, flags, loading);
+  const tooSmall = await roomWarnings(rollout);
   const options = { only: services, force: flags.forceRecreate ?? false, ignoreUnhealthy: flags.ignoreUnhealthy ?? false };
   if (flags.dryRun) {
-    printDryRun(io, await planOnly(rollout, options), flags.json);
+    const plan = await planOnly(rollout, options);
+    plan.warnings.push(...tooSmall);
+    printDryRun(io, plan, flags.json);
     return;
   }
+  rollout.project.warnings.push(...tooSmall);
   const released = await deploy(rollout, { ...options, pull: flags.pull, build: flags.build, confirm: (plan) => confirm(io, plan, flags) });
   printReleased(io, released, flags.json);
+}
+
+/** What scaled services can never have on this host, whatever else runs on it. */
+async function roomWarnings({ project, docker }: Rollout): Promise<string[]> {
+  const services = scaledServices(project);
+  if (services.length === 0) return [];
+  const { NCPU, MemTotal } = await docker.info();
+  const { budget } = hostBudget({ cores: NCPU, memoryBytes: MemTotal, alwaysOn: alwaysOnOf(project) });
+  const tiers = services.map((service) => tierOf(project.name, service, { budget }).tier);
+  return neverFits(tiers, budget).map(({ service, reason }) => {
+    const place = service === undefined ? undefined : project.places?.[service.slice(project.name.length + 1)]?.['x-autoscale'];
+    return place === undefined ? reason : `${place}: ${reason}`;
+  });
 }
 
 export function printDryRun(io: Io, plan: Plan, json: boolean | undefined): void {

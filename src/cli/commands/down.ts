@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { composeDown } from '../../docker/release.ts';
+import { thawFrozen } from '../../docker/thaw.ts';
 import { removeProjectNetwork } from '../../edge/network.ts';
 import { Failure } from '../../kit/errors.ts';
 import type { Project } from '../../project/model.ts';
@@ -48,6 +49,7 @@ export async function downCommand(io: Io, flags: DownFlags, loading: Promise<Pro
         return { ...state, projects };
       });
     }
+    await thawFrozen(docker, rollout.stateFolder, project.name);
     await composeDown(project.compose, ['--remove-orphans', ...(flags.volumes ? ['--volumes'] : [])], (text) =>
       report({ kind: 'output', source: 'compose', text }),
     );

@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { EXIT_CODES, Failure } from '../../kit/errors.ts';
+import { packageFolder } from '../../kit/package.ts';
 import { closest } from '../../project/suggest.ts';
 import type { Io } from '../io.ts';
-import { packageFolder } from '../package-folder.ts';
 import { table } from '../render/table.ts';
 
 interface ErrorHelp {

@@ -6,7 +6,7 @@ import { readEdgeState } from '../../edge/state.ts';
 import { lockPath, readUnfinished } from '../../rollout/journal.ts';
 import { stateFolder } from '../../state/folder.ts';
 import { describeHolder, readLock } from '../../state/lock.ts';
-import { readCurrentRelease } from '../../state/releases.ts';
+import { describeLimits, type ReleasedService, readCurrentRelease } from '../../state/releases.ts';
 import type { ProjectFlags } from '../flags.ts';
 import type { Io } from '../io.ts';
 import { projectName } from '../project-name.ts';
@@ -15,7 +15,11 @@ import { table } from '../render/table.ts';
 export interface ServiceStatus {
   service: string;
   running: number;
+  /** What the autoscaler has frozen: ready within milliseconds, and idle. */
+  frozen: number;
   wanted: number;
+  /** Of a scaled service: within what the autoscaler counts it. Without `max` it is what fits the host. */
+  scaled?: { min: number; max?: number };
   health: string;
   image: string;
   routes: string[];
@@ -62,7 +66,7 @@ export async function statusCommand(io: Io, flags: ProjectFlags): Promise<void> 
   }
   const rows = services.map((service) => [
     service.service,
-    `${service.running}/${service.wanted}`,
+    service.scaled ? `${service.running + service.frozen} (${describeLimits(service.scaled)})` : `${service.running}/${service.wanted}`,
     service.health,
     service.image,
     service.routes.join(', '),
@@ -73,7 +77,7 @@ export async function statusCommand(io: Io, flags: ProjectFlags): Promise<void> 
 /** One line per service, from what runs and what the current release wanted. */
 export function describeServices(
   containers: ContainerSummary[],
-  released: Record<string, { replicas: number; image: string }>,
+  released: Record<string, Pick<ReleasedService, 'replicas' | 'image' | 'autoscale'>>,
   backends: EdgeBackend[],
   stats: ServerStats[],
 ): ServiceStatus[] {
@@ -86,12 +90,15 @@ export function describeServices(
     const present = own.filter(
       ({ Labels, State }) => Labels[COMPOSE.service] === service && (State === 'running' || State === 'restarting' || State === 'paused'),
     );
+    const limits = released[service]?.autoscale;
     const routed = backends.filter((backend) => backend.service === service);
     return {
       service,
       running: present.filter(({ State }) => State === 'running').length,
-      wanted: released[service]?.replicas ?? present.length,
-      health: healthOf(present),
+      frozen: limits ? present.filter(({ State }) => State === 'paused').length : 0,
+      wanted: limits ? present.length : (released[service]?.replicas ?? present.length),
+      ...(limits ? { scaled: { min: limits.min, ...(limits.max === undefined ? {} : { max: limits.max }) } } : {}),
+      health: healthOf(present, limits),
       image: present[0]?.Image ?? released[service]?.image ?? '',
       routes: routed.flatMap(({ routes }) =>
         routes.map((route) => (route.kind === 'tcp' ? `tcp:${route.listen}` : `${route.host ?? '*'}${route.path}`)),
@@ -109,13 +116,21 @@ export function describeServices(
   });
 }
 
-function healthOf(containers: ContainerSummary[]): string {
-  if (containers.length === 0) return 'down';
+/** A scaled service may be at 0, and frozen, because there is nothing to do. */
+function healthOf(containers: ContainerSummary[], scaled: ReleasedService['autoscale']): string {
+  if (containers.length === 0) return scaled?.min === 0 ? 'idle' : 'down';
   const counts = new Map<string, number>();
   for (const { State, Status } of containers) {
     const health =
-      State === 'running' ? (/\((health: starting|healthy|unhealthy)\)/.exec(Status)?.[1]?.replace('health: ', '') ?? 'running') : State;
+      State === 'running'
+        ? (/\((health: starting|healthy|unhealthy)\)/.exec(Status)?.[1]?.replace('health: ', '') ?? 'running')
+        : State === 'paused' && scaled
+          ? 'frozen'
+          : State;
     counts.set(health, (counts.get(health) ?? 0) + 1);
   }
-  return [...counts].map(([health, count]) => (counts.size > 1 ? `${count} ${health}` : health)).join(', ');
+  return [...counts]
+    .sort()
+    .map(([health, count]) => (counts.size > 1 ? `${count} ${health}` : health))
+    .join(', ');
 }

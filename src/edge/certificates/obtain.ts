@@ -5,7 +5,7 @@ import type { Report } from '../../kit/events.ts';
 import { edgeFolder } from '../../state/folder.ts';
 import { takeLock } from '../../state/lock.ts';
 import type { Edge, EdgeState } from '../model.ts';
-import { type Challenges, orderCertificate } from './order.ts';
+import type { Challenges } from './order.ts';
 import { coversHost, joinCertificate, readCertificate } from './pem.ts';
 import { type CertificateStep, type FailedAttempts, type HeldCertificate, planCertificates, renewalTime } from './plan.ts';
 import { readyHosts } from './status.ts';
@@ -140,6 +140,8 @@ async function order(context: Context, host: string, settings: AcmeSettings, ste
     text: `${step.action === 'renew' ? 'renewing' : 'ordering'} the certificate of ${host}: ${step.why}`,
   });
   try {
+    // The client and what it brings are a quarter of an agent's memory, and most of the time nothing is due.
+    const { orderCertificate } = await import('./order.ts');
     const pem = await orderCertificate({
       stateFolder,
       acme: settings,

@@ -14,6 +14,8 @@ frameworkContract({
     const put = await startProducer(servers, 'rq');
     return {
       address: server.address,
+      // RQ keeps whole seconds.
+      dueRoundingMs: 1000,
       put: (jobs) =>
         put(
           'heavy',

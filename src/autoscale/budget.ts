@@ -1,0 +1,114 @@
+import { formatBytes, formatCpus } from './amounts.ts';
+import type { HostBudget, Need, Tier } from './model.ts';
+
+/** What stays for the host itself: the engine, the agent, the kernel. */
+export const RESERVE = { cpus: 0.5, memoryBytes: 512 * 1024 ** 2, memoryShare: 0.1 };
+
+/** A service, of any project of the host, that runs whatever the queues hold. */
+export interface AlwaysOn {
+  /** "<project>/<service>". */
+  name: string;
+  containers: number;
+  /** Of one container; 0: none is set. */
+  limit: Need;
+  /** Cores that one container is promised by `deploy.resources.reservations.cpus`; undefined: none are. */
+  reservedCpus?: number;
+  /** What one container was seen to use: 99th percentile. Undefined: nobody has measured. */
+  measured?: Need;
+}
+
+export interface HostFacts {
+  cores: number;
+  memoryBytes: number;
+  alwaysOn: readonly AlwaysOn[];
+  /** How many times over the cores may be given out; memory never is. Default 1. */
+  cpuOvercommit?: number;
+  pressure?: string;
+}
+
+/** Share added to a measurement where no limit keeps a service from using more. */
+const MARGIN = 1.2;
+
+/**
+ * What scaled services may use together: the host less a reserve (half a core; a tenth of the memory, at least 512 MiB) and less what always
+ * runs. Of an always-on service its memory limit counts, because the kernel lets it have that much; of cores what is reserved for it,
+ * otherwise its limit: cores that are not used are lent. Without a limit its measured use counts, plus a fifth, with a warning. Pure.
+ */
+export function hostBudget({ cores, memoryBytes, alwaysOn, cpuOvercommit = 1, pressure }: HostFacts): {
+  budget: HostBudget;
+  warnings: string[];
+} {
+  const warnings: string[] = [];
+  let cpus = cores * cpuOvercommit - RESERVE.cpus;
+  let memory = memoryBytes - Math.max(RESERVE.memoryBytes, memoryBytes * RESERVE.memoryShare);
+  for (const service of alwaysOn) {
+    const each = needOf(service, warnings);
+    cpus -= each.cpus * service.containers;
+    memory -= each.memoryBytes * service.containers;
+  }
+  return {
+    budget: {
+      cores,
+      cpus: Math.max(0, Math.round(cpus * 1e6) / 1e6),
+      memoryBytes: Math.max(0, Math.floor(memory)),
+      ...(pressure === undefined ? {} : { pressure }),
+    },
+    warnings,
+  };
+}
+
+function needOf({ name, limit, reservedCpus, measured }: AlwaysOn, warnings: string[]): Need {
+  const without: string[] = [];
+  const use = (what: string, set: number | undefined, seen: number | undefined): number => {
+    if (set !== undefined && set > 0) return set;
+    without.push(what);
+    return (seen ?? 0) * MARGIN;
+  };
+  const cpus = use('cpus', reservedCpus ?? limit.cpus, measured?.cpus);
+  const memoryBytes = use('memory', limit.memoryBytes, measured?.memoryBytes);
+  if (without.length > 0) {
+    const counted = measured
+      ? `what it was seen to use and a fifth more, ${without.map((what) => (what === 'cpus' ? formatCpus(cpus) : formatBytes(memoryBytes))).join(' and ')},`
+      : 'nothing';
+    warnings.push(`${name} always runs and has no limit for ${without.join(' and ')}: ${counted} is counted for it`);
+  }
+  return { cpus, memoryBytes };
+}
+
+/** How many containers of this size the budget has room for. */
+export function fitting(need: Need, budget: Need): number {
+  const byCpu = need.cpus > 0 ? Math.floor(budget.cpus / need.cpus + 1e-9) : Number.POSITIVE_INFINITY;
+  const byMemory = need.memoryBytes > 0 ? Math.floor(budget.memoryBytes / need.memoryBytes) : Number.POSITIVE_INFINITY;
+  return Math.min(byCpu, byMemory);
+}
+
+/**
+ * Why these services can never have what they ask for on this host, one sentence each; empty: they can. Said before anything starts:
+ * a tier of which not one container fits, or not its `min` alone; and, when each fits alone, all of their `min` together.
+ */
+export function neverFits(tiers: readonly Tier[], budget: HostBudget): { service?: string; reason: string }[] {
+  const room = `${formatCpus(budget.cpus)} and ${formatBytes(budget.memoryBytes)}`;
+  const alone = tiers.flatMap((tier) => {
+    const containers = Math.max(1, tier.min);
+    if (fitting(tier.need, budget) >= containers) return [];
+    const cpus = tier.need.cpus * containers;
+    const memory = tier.need.memoryBytes * containers;
+    const what = containers === 1 ? 'one container' : `its ${containers} containers (minReplicaCount)`;
+    return [
+      {
+        service: tier.id,
+        reason: `${tier.service} can never run here: ${what} may use ${formatCpus(cpus)} and ${formatBytes(memory)}, and this host has ${room} for scaled services`,
+      },
+    ];
+  });
+  if (alone.length > 0) return alone;
+  const cpus = tiers.reduce((sum, tier) => sum + tier.need.cpus * tier.min, 0);
+  const memory = tiers.reduce((sum, tier) => sum + tier.need.memoryBytes * tier.min, 0);
+  if (cpus <= budget.cpus + 1e-9 && memory <= budget.memoryBytes) return [];
+  const names = tiers.filter(({ min }) => min > 0).map(({ service, min }) => `${min} ${service}`);
+  return [
+    {
+      reason: `what has to run always does not fit together: ${names.join(', ')} (minReplicaCount) may use ${formatCpus(cpus)} and ${formatBytes(memory)}, and this host has ${room} for scaled services`,
+    },
+  ];
+}
