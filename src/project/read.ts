@@ -25,7 +25,7 @@ export async function readProject(
   { folder, files, target }: FoundProject,
   config: ComposeConfig,
   env: string | undefined,
-  fingerprints: Readonly<Record<string, string>>,
+  fingerprints: Readonly<Record<string, string>> = {},
 ): Promise<Project> {
   const sources = await readSources(files);
   if (!config.ok) throw refusal(config.reason, sources, files, folder);
@@ -50,8 +50,8 @@ export async function readProject(
   }
   const full = Object.entries(plain).map(([key, service]): [string, Service] => {
     const release = keys.releases[key];
-    const autoscale = keys.autoscales[key];
     const inContainer = containerFiles(mapping(services[key]), model, values, fingerprints);
+    const autoscale = keys.autoscales[key];
     return [
       key,
       {

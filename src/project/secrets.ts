@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path';
 import { isMap, isScalar, isSeq, type Node } from 'yaml';
 import { readFileIfThere } from '../kit/files.ts';
 import { SECRET_NAME, type SecretsPlace } from '../secrets/model.ts';
-import { openSecrets, type Secrets } from '../secrets/open.ts';
+import { openSecrets, type Secrets, secretEnvironment } from '../secrets/open.ts';
 import type { FoundProject } from './find.ts';
 import { type Path, placeOf, readSources, type Source } from './sources.ts';
 
@@ -33,13 +33,8 @@ export async function secretsOf(
 }
 
 async function decrypt(secrets: Secrets, names: readonly string[]): Promise<ProjectSecrets> {
-  const entries = await Promise.all(
-    names.map(async (name) => ({ name, value: await secrets.value(name), fingerprint: await secrets.fingerprint(name) })),
-  );
-  return {
-    environment: Object.fromEntries(entries.map(({ name, value }) => [name, value])),
-    fingerprints: Object.fromEntries(entries.map(({ name, fingerprint }) => [name, fingerprint])),
-  };
+  const prints = await Promise.all(names.map(async (name) => [name, await secrets.fingerprint(name)] as const));
+  return { environment: await secretEnvironment(secrets, names), fingerprints: Object.fromEntries(prints) };
 }
 
 /** A use of a variable: "$NAME" or "${NAME…}" in a text, or the bare name where Compose takes the value from its environment. */

@@ -2,8 +2,6 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { exampleKit } from '../backup/kit.fixture.ts';
-import { coverPage, openKit, parseKit, sealKit } from '../backup/kit.ts';
 import { run } from '../kit/spawn.ts';
 import { setSecrets } from './change.ts';
 import { decryptValue } from './encryption.ts';
@@ -53,23 +51,4 @@ test('Composure reads with a key of age-keygen what age encrypted, and age’s k
   expect(identity.recipients).toEqual([stdout.trim()]);
   const { stdout: entry } = await age(['--encrypt', '--armor', '-r', stdout.trim()], 'TOKEN=by age');
   expect(await decryptValue('TOKEN', entry, identity.keys, 'f')).toBe('by age');
-});
-
-test('a recovery kit opens with age alone, and then tells a person what to type', async ({ skip }) => {
-  if (tools === undefined) skip();
-  const path = join(folder, 'offline.key');
-  await run(`${tools}age-keygen`, ['-o', path]);
-  const { recipients, keys } = await readIdentity({ COMPOSURE_IDENTITY: path });
-  const kitFile = join(folder, 'kit.age');
-  await writeFile(kitFile, await sealKit(exampleKit, recipients));
-  const opened = await age(['--decrypt', '-i', path, kitFile]);
-  expect(opened.code).toBe(0);
-  expect(parseKit(opened.stdout, 'kit')).toEqual(exampleKit);
-  expect(opened.stdout).toContain('# 5. composure rebuild --from s3:https://s3.example.com/bucket/shop');
-  expect(await openKit(await readFile(kitFile), keys, 'kit.age')).toEqual(exampleKit);
-  // Bytes instead of text, as age writes them without --armor.
-  const { code } = await age(['--encrypt', '-r', recipients[0] ?? '', '-o', join(folder, 'kit.bin')], opened.stdout);
-  expect(code).toBe(0);
-  expect(await openKit(await readFile(join(folder, 'kit.bin')), keys, 'kit.bin')).toEqual(exampleKit);
-  expect(coverPage(exampleKit, recipients)).toContain(recipients[0] ?? 'none');
 });

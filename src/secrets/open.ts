@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { unknownSecret } from './change.ts';
 import { decryptValue } from './encryption.ts';
+import { invalid } from './format.ts';
 import { type Identity, readIdentity } from './identity.ts';
 import type { SecretsPlace } from './model.ts';
 import { readSecretsFiles } from './store.ts';
@@ -48,4 +49,20 @@ export async function openSecrets(place: SecretsPlace, env: NodeJS.ProcessEnv): 
         .update(await value(name))
         .digest('hex'),
   };
+}
+
+/** What the kernel lets one variable of a new process be, "NAME=value" and its end: MAX_ARG_STRLEN of 32 pages. */
+const MAX_VARIABLE_BYTES = 131_072;
+
+/** Those secrets as the environment of a program. Throws what `value` throws, and SECRETS_INVALID for one that is too long for that. */
+export async function secretEnvironment(secrets: Secrets, names: readonly string[]): Promise<Record<string, string>> {
+  const entries = await Promise.all(names.map(async (name) => [name, await secrets.value(name)] as const));
+  for (const [name, value] of entries) {
+    const bytes = Buffer.byteLength(value);
+    if (name.length + 1 + bytes + 1 <= MAX_VARIABLE_BYTES) continue;
+    throw invalid(secrets.files[0] ?? '', `${name} has ${bytes} bytes, and a variable may have about 128 KiB`, {
+      next: `write it into a file and mount that: composure secrets get ${name} > FILE, mode 600`,
+    });
+  }
+  return Object.fromEntries(entries);
 }

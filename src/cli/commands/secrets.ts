@@ -17,7 +17,7 @@ import {
 import { parseDotenv } from '../../secrets/dotenv.ts';
 import { ensureIdentity, findIdentity, identityPath } from '../../secrets/identity.ts';
 import { type Recipient, type SecretsFile, type SecretsPlace, secretsPath } from '../../secrets/model.ts';
-import { openSecrets } from '../../secrets/open.ts';
+import { openSecrets, secretEnvironment } from '../../secrets/open.ts';
 import { EMPTY, outOfStep, readSecretsFile, readSecretsFiles, refuseEditedRecipients } from '../../secrets/store.ts';
 import { ask } from '../context.ts';
 import type { Outcome, ProjectFlags } from '../flags.ts';
@@ -341,9 +341,9 @@ export async function secretsExecCommand(io: Io, command: string[], flags: Secre
     say(io, flags, { command, names }, `${command.join(' ')} would get ${names.join(', ') || 'no secret'}`);
     return;
   }
-  const values = await Promise.all(names.map(async (name) => [name, (await secrets?.value(name)) ?? ''] as const));
+  const values = secrets ? await secretEnvironment(secrets, names) : {};
   const [program = '', ...args] = command;
-  const code = await runAttached(program, args, { cwd: io.cwd, env: { ...io.env, ...Object.fromEntries(values) } });
+  const code = await runAttached(program, args, { cwd: io.cwd, env: { ...io.env, ...values } });
   if (code === 127)
     throw new Failure('COMMAND_FAILED', `${program} cannot be run`, {
       where: relative(io.cwd, program) || program,
