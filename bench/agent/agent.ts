@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { NODE_OPTIONS } from '../../src/agent/installation/model.ts';
 import { readStatus } from '../../src/autoscale/status.ts';
 import { sleep } from '../../src/kit/wait.ts';
@@ -58,14 +58,13 @@ export interface ProcessFigures {
   cpuMs: number;
 }
 
-/** Jiffies are a hundredth of a second for every program, whatever the kernel counts in itself. */
-const MS_PER_JIFFY = 10;
-
 /** What the kernel says of a process; its children are not in it. */
 export async function processFigures(pid: number): Promise<ProcessFigures> {
-  const [status, stat] = await Promise.all([readFile(`/proc/${pid}/status`, 'utf8'), readFile(`/proc/${pid}/stat`, 'utf8')]);
+  const [status, threads] = await Promise.all([readFile(`/proc/${pid}/status`, 'utf8'), readdir(`/proc/${pid}/task`)]);
   const mib = (key: string): number => Number(new RegExp(`^${key}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024;
-  // After the name, which may hold anything: state is the third field, utime the 14th, stime the 15th.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return { rssMiB: mib('VmRSS'), peakMiB: mib('VmHWM'), cpuMs: (Number(fields[11]) + Number(fields[12])) * MS_PER_JIFFY };
+  // The scheduler's own count in ns. The clock ticks of /proc/PID/stat see only who runs when a tick comes, and timers come with ticks.
+  const ran = await Promise.all(
+    threads.map(async (id) => Number((await readFile(`/proc/${pid}/task/${id}/schedstat`, 'utf8').catch(() => '0')).split(' ')[0])),
+  );
+  return { rssMiB: mib('VmRSS'), peakMiB: mib('VmHWM'), cpuMs: ran.reduce((sum, ns) => sum + ns, 0) / 1e6 };
 }

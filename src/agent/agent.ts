@@ -6,6 +6,7 @@ import { type CertificateEdge, obtainCertificates } from '../edge/certificates/o
 import type { Edge } from '../edge/model.ts';
 import { Failure } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
+import { collectGarbage } from '../kit/memory.ts';
 import { sleep } from '../kit/wait.ts';
 import type { AgentForm } from '../state/agent.ts';
 import { takeHost } from './presence.ts';
@@ -30,6 +31,8 @@ const CERTIFICATES_EVERY_MS = 60_000;
 /** Events that come together are answered together. */
 const SETTLE_MS = 30;
 const RECONNECT_MS = 500;
+/** By then every project has been read. */
+const SETTLED_MS = 15_000;
 
 /** What changes whether and where a container can serve. */
 const ACTIONS = ['start', 'die', 'destroy', 'pause', 'unpause', 'health_status', 'rename'];
@@ -45,13 +48,16 @@ export async function runAgent(given: AgentOptions): Promise<void> {
   const options = { ...given, report: presence.report, signal: AbortSignal.any([given.signal, failed.signal]) };
   const { report } = options;
   let tasks: Promise<void>[] = [];
+  let settled: NodeJS.Timeout | undefined;
   try {
     report({ kind: 'note', text: 'the agent scales services, follows containers and keeps certificates valid' });
     tasks = [followContainers(options), keepCertificates(options), runAutoscaler(options)];
+    settled = setTimeout(collectGarbage, SETTLED_MS);
     await Promise.all(tasks);
     report({ kind: 'note', text: 'the agent ended' });
   } finally {
     // When one fails the others still end in order: what is frozen has to be thawed.
+    clearTimeout(settled);
     failed.abort();
     await Promise.allSettled(tasks);
     await presence.leave();

@@ -10,7 +10,7 @@ const PRESSURE_PERCENT = 5;
 /** Of a container without a limit, how many measurements count. */
 const SAMPLES_KEPT = 100;
 /** After the first few, one is measured no more often than this: with fifty containers it is most of what an idle agent does. */
-const FIRST_SAMPLES = 3;
+const FIRST_SAMPLES = 2;
 const SAMPLE_EVERY_MS = 300_000;
 
 interface Watched {
