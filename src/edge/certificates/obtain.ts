@@ -140,7 +140,7 @@ async function order(context: Context, host: string, settings: AcmeSettings, ste
     text: `${step.action === 'renew' ? 'renewing' : 'ordering'} the certificate of ${host}: ${step.why}`,
   });
   try {
-    // The client and what it brings are a quarter of an agent's memory, and most of the time nothing is due.
+    // The client and what it brings are a tenth of an agent's memory, and most of the time nothing is due.
     const { orderCertificate } = await import('./order.ts');
     const pem = await orderCertificate({
       stateFolder,
