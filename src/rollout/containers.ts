@@ -50,12 +50,22 @@ export async function evidence(docker: Docker, id: string): Promise<string[]> {
   const facts = [
     `${nameOf(info)}: ${state.Status}${state.Status === 'running' ? '' : `, exit code ${state.ExitCode}`}${state.OOMKilled ? ', killed because it ran out of memory' : ''}${info.RestartCount > 0 ? `, restarted ${info.RestartCount} times` : ''}`,
   ];
+  if (info.RestartCount > 0) {
+    const code = await lastExitCode(docker, info);
+    if (code !== undefined) facts.push(`it ended with exit code ${code} before it was restarted`);
+  }
   const check = state.Health?.Log?.at(-1);
   if (check && check.ExitCode !== 0)
     facts.push(`health check, code ${check.ExitCode}: ${check.Output.trim().split('\n').slice(-3).join(' / ') || '(no output)'}`);
   const log = await docker.logTail(id, 20).catch(() => []);
   facts.push(log.length > 0 ? 'its last log lines:' : 'it logged nothing', ...log.map((line) => `  ${line}`));
   return facts;
+}
+
+/** Of a container that was restarted: the code of its last end, as far as the engine still has the event. */
+async function lastExitCode(docker: Docker, { Id, Created }: ContainerInfo): Promise<string | undefined> {
+  const ends = await docker.pastEvents({ type: ['container'], event: ['die'], container: [Id] }, Date.parse(Created), Date.now());
+  return ends.at(-1)?.Actor.Attributes.exitCode;
 }
 
 /** Stops a container by its own signal and grace; one that is gone or stopped already is fine. */

@@ -14,7 +14,10 @@ type Verdict = 'good' | 'wait' | { bad: string };
 export function judgeContainer(info: ContainerInfo, nowMs: number): Verdict {
   const { State: state } = info;
   if (state.OOMKilled) return { bad: 'it was killed because it ran out of memory' };
-  if (info.RestartCount > 0 || state.Restarting) return { bad: `it crashed (exit code ${state.ExitCode}) and was restarted` };
+  if (info.RestartCount > 0 || state.Restarting) {
+    // One that runs again has lost the code that it ended with; the evidence asks the engine's events for it.
+    return { bad: `it crashed${state.Running && !state.Restarting ? '' : ` (exit code ${state.ExitCode})`} and was restarted` };
+  }
   if (state.Status === 'exited' || state.Status === 'dead') return { bad: `it ended with exit code ${state.ExitCode}` };
   if (state.Status === 'removing') return { bad: 'it is being removed by somebody else' };
   if (!state.Running) return 'wait';
