@@ -64,8 +64,18 @@ test('with --json every command prints one JSON object, and its progress as JSON
   });
 });
 
-/** What needs a scaled service or an agent has its own tests: test/scenarios/scaled.test.ts, src/agent/installation/container.engine.test.ts. */
-const ELSEWHERE = ['autoscale explain', 'scale', 'agent uninstall', 'agent logs'];
+/**
+ * What needs a scaled service, an agent or a file of secrets has its own tests: test/scenarios/scaled.test.ts,
+ * src/agent/installation/container.engine.test.ts, test/cli/secrets.test.ts.
+ */
+const ELSEWHERE = [
+  'autoscale explain',
+  'scale',
+  'agent uninstall',
+  'agent logs',
+  ...['set', 'get', 'list', 'rm', 'import', 'exec', 'identity'].map((name) => `secrets ${name}`),
+  ...['list', 'add', 'rm', 'sync'].map((name) => `recipients ${name}`),
+];
 
 test('the life above has every command that ends by itself', () => {
   const names = allCommands(buildProgram())
