@@ -66,7 +66,6 @@ test('a frozen worker runs a job within milliseconds of its arrival, and is froz
         waits.push((began?.at ?? 0) - at);
         await frozen();
       }
-      console.log('waits', waits);
       expect(Math.min(...waits)).toBeLessThan(100);
       expect(await jobs.signals()).toEqual([]);
     } finally {

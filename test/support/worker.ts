@@ -73,7 +73,6 @@ export async function startAutoscaler(project: ScenarioProject, options: Partial
     docker: openDocker(),
     report: (event) => {
       if ('text' in event && event.text.includes(project.name)) said.push(`${Math.round(performance.now() - began)} ${event.text}`);
-      if ('text' in event && process.env.SAY) console.log(Math.round(performance.now() - began), event.text);
     },
     signal: abort.signal,
     host: ROOMY,
