@@ -104,54 +104,6 @@ export interface BackupSet {
   snapshots: { id: string; store: string; at: string }[];
 }
 
-/** restic's retention rules by their names, without the dashes. */
-export interface KeepRules {
-  last?: number;
-  hourly?: number;
-  daily?: number;
-  weekly?: number;
-  monthly?: number;
-  yearly?: number;
-  /** restic's durations: "1y5m7d2h". */
-  within?: string;
-}
-
-/** x-composure.backup */
-export interface BackupSettings {
-  /** As restic writes it: a path (absolute here), s3:…, sftp:…, rest:…. Undefined: backups are not set up. */
-  repository?: string;
-  /** Cron with five fields. */
-  schedule?: string;
-  timezone: string;
-  keep: KeepRules;
-  /** KiB/s, restic's unit; undefined: no limit. */
-  limitUpload?: number;
-  limitDownload?: number;
-  /** Processors that restic may use at a time. */
-  cpus?: number;
-  /** Names of the secrets that restic gets as variables: RESTIC_PASSWORD, AWS_ACCESS_KEY_ID and the like. */
-  secrets: string[];
-}
-
-/** x-backup of one service. */
-export interface ServiceBackup {
-  skip: boolean;
-  /** Says what the service is where its image does not tell. */
-  type?: 'postgres' | 'mysql' | 'mongodb' | 'redis' | 'files';
-  /** restic's patterns, for the service's files. */
-  exclude: string[];
-  /** What happens to the service's containers while its files are read. */
-  consistency: 'none' | 'pause' | 'stop';
-  /** Run in the service's container before and after its stores are saved; `pre` failing fails the backup. */
-  pre?: string[];
-  post?: string[];
-  /** Volumes of the service may be without files. */
-  empty: boolean;
-  /** A schedule and retention of its own are the project's when undefined. */
-  schedule?: string;
-  keep?: KeepRules;
-}
-
 /** What a dump works with. */
 export interface DumpContext {
   docker: Docker;

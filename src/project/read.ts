@@ -2,16 +2,19 @@ import { stat } from 'node:fs/promises';
 import type { ComposeConfig } from '../docker/compose.ts';
 import { parseDurationMs } from '../kit/duration.ts';
 import { Failure } from '../kit/errors.ts';
+import { readServiceBackup } from './backup.ts';
+import { serviceBackupKey } from './backup-schema.ts';
 import { checkKey, type Problem, placeProblems } from './check.ts';
 import { contentPaths, hashContent } from './content.ts';
 import type { FoundProject } from './find.ts';
-import type { EdgeSpec, Project, ProjectSettings, ReleaseJob, Service } from './model.ts';
+import type { EdgeSpec, Project, ProjectSettings, ReleaseJob, Service, ServiceBackup } from './model.ts';
 import { refusal } from './refusals.ts';
-import { conflicts, readRoute, readSettings, splitWords } from './routes.ts';
+import { conflicts, readRoute, readSettings } from './routes.ts';
 import { edgeEntry, edgeKey, KEYS, releaseKey, settingsKey } from './schema.ts';
 import { isMapping, mapping, type PlainService, readService, undouble } from './services.ts';
 import { firstUse, type Path, placeOf, readSources, type Source, sourceText } from './sources.ts';
 import { closest } from './suggest.ts';
+import { splitWords } from './words.ts';
 
 type Mapping = Record<string, unknown>;
 
@@ -51,6 +54,7 @@ export async function readProject(
         contentFiles: content.get(key)?.files ?? [],
         edge: keys.edges[key] ?? [],
         ...(release ? { release } : {}),
+        ...(keys.backups[key] ? { backup: keys.backups[key] } : {}),
       },
     ];
   });
@@ -112,6 +116,7 @@ interface Keys {
   settings: ProjectSettings;
   edges: Record<string, EdgeSpec[]>;
   releases: Record<string, ReleaseJob>;
+  backups: Record<string, ServiceBackup>;
 }
 
 async function readKeys(model: Mapping, plain: Record<string, PlainService>, folder: string, sources: readonly Source[]): Promise<Keys> {
@@ -121,6 +126,7 @@ async function readKeys(model: Mapping, plain: Record<string, PlainService>, fol
   const settings = readSettings(checkKey(settingsKey, written, ['x-composure'], sources, problems) ?? settingsKey.parse({}), folder);
   const routes: { service: string; spec: EdgeSpec; path: Path }[] = [];
   const releases: Record<string, ReleaseJob> = {};
+  const backups: Record<string, ServiceBackup> = {};
   for (const service of Object.values(plain)) {
     const own = mapping(services[service.name]);
     if (own['x-edge'] !== undefined) {
@@ -129,6 +135,11 @@ async function readKeys(model: Mapping, plain: Record<string, PlainService>, fol
     }
     const job = readRelease(own['x-release'], 'x-release' in own, service.name, sources, problems);
     if (job) releases[service.name] = job;
+    if ('x-backup' in own) {
+      const path: Path = ['services', service.name, 'x-backup'];
+      const key = checkKey(serviceBackupKey, own['x-backup'] ?? {}, path, sources, problems);
+      if (key) backups[service.name] = readServiceBackup(key, service.name, path, problems);
+    }
   }
   for (const service of Object.values(plain)) {
     for (const [other, { condition }] of Object.entries(service.dependsOn)) {
@@ -142,7 +153,7 @@ async function readKeys(model: Mapping, plain: Record<string, PlainService>, fol
   if (problems.length > 0) throw invalidKeys(problems, sources, folder);
   const edges: Record<string, EdgeSpec[]> = {};
   for (const { service, spec } of routes) edges[service] = [...(edges[service] ?? []), spec];
-  return { settings, edges, releases };
+  return { settings, edges, releases, backups };
 }
 
 function readEdge(
@@ -241,7 +252,7 @@ function readWarnings(
 }
 
 /** Keys that later versions read; today they have no effect. */
-const LATER = ['x-autoscale', 'x-backup'];
+const LATER = ['x-autoscale'];
 
 /** x- keys that look like ours and are not: misspelt, or in the wrong place. Foreign ones are nobody's business. */
 function keyWarnings(model: Mapping, sources: readonly Source[], folder: string): string[] {

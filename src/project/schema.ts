@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { count, duration, flag, port, scalar, share, size, text, word } from '../kit/fields.ts';
+import { projectBackupKey, serviceBackupKey } from './backup-schema.ts';
 
 /** Our keys in the compose file. Each schema is at once the check, the JSON Schema that editors complete from and the reference page. */
 
@@ -211,6 +212,10 @@ export const settingsKey = z
           .optional()
           .describe('Image of the edge. Left out: `haproxy:3.2-alpine`.')
           .meta({ samples: ['registry.example.com/haproxy:3.2'] }),
+        restic: text('an image')
+          .optional()
+          .describe('Image of restic, for a machine without restic 0.17.1 or newer of its own. Left out: `restic/restic:0.19.1`.')
+          .meta({ samples: ['registry.example.com/restic:0.19.1'] }),
       })
       .prefault({})
       .describe('Images that Composure itself starts.'),
@@ -235,6 +240,7 @@ export const settingsKey = z
       })
       .prefault({})
       .describe('The watch after the switch, and what is kept.'),
+    backup: projectBackupKey.prefault({}),
   })
   .describe('Settings of the project as a whole.');
 
@@ -244,7 +250,7 @@ export type SettingsKey = z.output<typeof settingsKey>;
 
 /** The keys by where they stand: every x- key that Composure reads. */
 export const KEYS = {
-  service: { 'x-edge': edgeKey, 'x-release': releaseKey },
+  service: { 'x-edge': edgeKey, 'x-release': releaseKey, 'x-backup': serviceBackupKey },
   project: { 'x-composure': settingsKey },
 } as const;
 
