@@ -56,16 +56,16 @@ export function customFormatCheck(): WholeCheck {
       if (problem !== undefined || isLarge) return;
       let data: Buffer = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
       for (;;) {
-        if (skip > 0) {
-          const take = Math.min(skip, data.length + buffer.length);
-          const all = buffer.length > 0 ? Buffer.concat([buffer, data]) : data;
-          buffer = all.subarray(take);
-          data = Buffer.alloc(0);
-          skip -= take;
-          if (skip > 0) return;
-        } else if (data.length > 0) {
+        // Joined once for each piece of the stream; what follows are views on it.
+        if (data.length > 0) {
           buffer = buffer.length > 0 ? Buffer.concat([buffer, data]) : data;
           data = Buffer.alloc(0);
+        }
+        if (skip > 0) {
+          const taken = Math.min(skip, buffer.length);
+          buffer = buffer.subarray(taken);
+          skip -= taken;
+          if (skip > 0) return;
         }
         if (!step()) {
           buffer = Buffer.from(buffer);
