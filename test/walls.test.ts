@@ -4,7 +4,21 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 
-const rooms = ['kit', 'state', 'secrets', 'triggers', 'docker', 'project', 'edge', 'rollout', 'autoscale', 'backup', 'capacity', 'agent', 'cli'];
+const rooms = [
+  'kit',
+  'state',
+  'secrets',
+  'triggers',
+  'docker',
+  'project',
+  'edge',
+  'rollout',
+  'autoscale',
+  'backup',
+  'capacity',
+  'agent',
+  'cli',
+];
 
 /** The rules that `biome lint` with our configuration finds broken, by file, in a tree of these files. */
 async function brokenRules(files: Record<string, string>): Promise<Map<string, string[]>> {
