@@ -4,5 +4,6 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh || exit 1
-export PATH=$PWD/node_modules/.bin:$PATH
+restic=$(bash scripts/restic.sh) || exit 1
+export PATH=$PWD/node_modules/.bin:${restic:+$restic:}$PATH
 exec vitest run "$@"

@@ -1,5 +1,7 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { Failure } from '../kit/errors.ts';
+import { type Attached, attach } from './attach.ts';
 
 // An import would read every export of node:http, and one of them loads a second HTTP client: 15 ms of every command.
 const { request: httpRequest } = process.getBuiltinModule('node:http');
@@ -76,6 +78,8 @@ export interface ContainerInfo {
     Image: string;
     Labels: Record<string, string>;
     Env: string[] | null;
+    Cmd?: string[] | null;
+    Volumes?: Record<string, object> | null;
     StopSignal?: string;
     StopTimeout?: number | null;
     ExposedPorts?: Record<string, object>;
@@ -113,6 +117,14 @@ export interface ImageInfo {
     Volumes?: Record<string, object>;
     Healthcheck?: { Test?: string[] };
   } | null;
+}
+
+export interface VolumeInfo {
+  Name: string;
+  Driver: string;
+  Mountpoint: string;
+  Labels: Record<string, string> | null;
+  Options: Record<string, string> | null;
 }
 
 export interface DockerEvent {
@@ -159,6 +171,32 @@ export function openDocker(socketPath: string = engineSocket()) {
         },
         resolve,
       );
+      request.on('error', (error: NodeJS.ErrnoException) => reject(unreachable(error, socketPath)));
+      request.end(payload);
+    });
+  }
+
+  /** The connection itself, once the engine has switched it to raw streams. */
+  function hijack(path: string, body: object): Promise<{ socket: Socket; head: Buffer }> {
+    return new Promise((resolve, reject) => {
+      const payload = JSON.stringify(body);
+      const request = httpRequest(
+        {
+          socketPath,
+          method: 'POST',
+          path: API + path,
+          headers: {
+            'content-type': 'application/json',
+            'content-length': Buffer.byteLength(payload),
+            connection: 'Upgrade',
+            upgrade: 'tcp',
+          },
+        },
+        (response) => {
+          read(response).then((content) => reject(new EngineError(response.statusCode ?? 500, content.toString('utf8'))), reject);
+        },
+      );
+      request.on('upgrade', (_response, socket, head) => resolve({ socket: socket as Socket, head }));
       request.on('error', (error: NodeJS.ErrnoException) => reject(unreachable(error, socketPath)));
       request.end(payload);
     });
@@ -282,6 +320,32 @@ export function openDocker(socketPath: string = engineSocket()) {
       const { ExitCode } = await json<{ ExitCode: number | null }>('GET', `/exec/${Id}/json`);
       return { code: ExitCode ?? 1, output };
     },
+
+    /**
+     * Runs a command inside a running container with its streams attached, for output too large to be kept and for input. `env` is not seen in
+     * the container's own processes' arguments. The command goes on when nobody reads.
+     */
+    execAttached: async (
+      container: string,
+      command: string[],
+      options: { user?: string; env?: string[]; stdin?: boolean } = {},
+    ): Promise<Attached> => {
+      const { Id } = await json<{ Id: string }>('POST', `/containers/${id(container)}/exec`, {
+        AttachStdin: options.stdin ?? false,
+        AttachStdout: true,
+        AttachStderr: true,
+        Cmd: command,
+        ...(options.user ? { User: options.user } : {}),
+        ...(options.env ? { Env: options.env } : {}),
+      });
+      return attach(await hijack(`/exec/${Id}/start`, { Detach: false, Tty: false }), async () => {
+        const { ExitCode, Running } = await json<{ ExitCode: number | null; Running: boolean }>('GET', `/exec/${Id}/json`);
+        return Running ? undefined : (ExitCode ?? undefined);
+      });
+    },
+
+    /** A volume's facts, or undefined when there is none of that name. */
+    findVolume: (volume: string) => orUndefined(json<VolumeInfo>('GET', `/volumes/${id(volume)}`)),
 
     /** Copies a tar archive into a container's folder. */
     putArchive: (container: string, folder: string, archive: Buffer) =>

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { TRIGGERS } from '../triggers/list.ts';
 import type { TriggerType } from '../triggers/model.ts';
 import { fieldsForm, objectForm, triggerFields } from './autoscale-schema.ts';
+import { serviceBackupKey } from './backup-schema.ts';
 import { edgeKey, type KEY_NAMES, releaseKey, settingsKey } from './schema.ts';
 
 /** A trigger of one type: so editors complete and check its metadata. */
@@ -18,6 +19,6 @@ const autoscaleKey = z
 
 /** The schema of every key, for the reference page and for editors. Reading a project loads of x-autoscale only what its services need. */
 export const KEYS = {
-  service: { 'x-edge': edgeKey, 'x-release': releaseKey, 'x-autoscale': autoscaleKey },
+  service: { 'x-edge': edgeKey, 'x-release': releaseKey, 'x-autoscale': autoscaleKey, 'x-backup': serviceBackupKey },
   project: { 'x-composure': settingsKey },
 } satisfies { [K in keyof typeof KEY_NAMES]: Record<(typeof KEY_NAMES)[K][number], z.ZodType> };

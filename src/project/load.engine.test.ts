@@ -276,11 +276,11 @@ describe('our keys', () => {
   test('misspelt and misplaced keys are warned of, foreign ones are not', async () => {
     const folder = await folderWith('misspelt', {
       'compose.yaml':
-        'x-composur: {}\nx-logging: {}\nservices:\n  a:\n    image: x\n    x-egde: {}\n    x-composure: {}\n    x-backup: {}\n    x-foreign: 1\n',
+        'x-composur: {}\nx-logging: {}\nservices:\n  a:\n    image: x\n    x-egde: {}\n    x-composure: {}\n    x-autoscale: {}\n    x-foreign: 1\n',
     });
     expect((await load(folder)).warnings).toEqual([
       'compose.yaml:1:1: x-composur has no effect; did you mean "x-composure"?',
-      'compose.yaml:8:5: x-backup has no effect in this version',
+      'compose.yaml:8:5: x-autoscale has no effect in this version',
       'compose.yaml:7:5: x-composure has no effect here; it belongs at the top of the file, beside services',
       'compose.yaml:6:5: x-egde has no effect; did you mean "x-edge"?',
     ]);

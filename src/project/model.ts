@@ -95,6 +95,8 @@ export interface Service {
   release?: ReleaseJob;
   /** x-autoscale, checked. The count is the autoscaler's then; `replicas` is what stands where no agent runs. */
   autoscale?: AutoscaleSpec;
+  /** x-backup; undefined when the file says nothing. */
+  backup?: ServiceBackup;
 }
 
 /** x-autoscale as it is written: what is not said is undefined, because defaults depend on the class, the host and what was measured. */
@@ -223,7 +225,9 @@ export interface ProjectSettings {
     acme?: { email: string; directory: string; caFile?: string };
   };
   /** Images that Composure itself starts, by their public name's key. */
-  images: { haproxy?: string };
+  images: { haproxy?: string; restic?: string };
+  /** Undefined where nothing is said about backups. */
+  backup?: BackupSettings;
   release: {
     /** Limits of the watch after the switch: new against old. */
     maxErrorRatio: number;
@@ -233,4 +237,49 @@ export interface ProjectSettings {
     /** How many previous releases keep their stopped containers. Default 1. */
     keep: number;
   };
+}
+
+/** restic's retention rules by their names, without the dashes. */
+export interface KeepRules {
+  last?: number;
+  hourly?: number;
+  daily?: number;
+  weekly?: number;
+  monthly?: number;
+  yearly?: number;
+  /** restic's durations: "1y5m7d2h". */
+  within?: string;
+}
+
+/** x-composure.backup */
+export interface BackupSettings {
+  /** As restic writes it: a path (absolute here), s3:…, sftp:…, rest:…. Undefined: backups are not set up. */
+  repository?: string;
+  /** Cron with five fields. */
+  schedule?: string;
+  timezone: string;
+  keep: KeepRules;
+  /** KiB/s, restic's unit; undefined: no limit. */
+  limitUpload?: number;
+  limitDownload?: number;
+  /** Processors that restic may use at a time. */
+  cpus?: number;
+  /** Names of the secrets that restic gets as variables: RESTIC_PASSWORD, AWS_ACCESS_KEY_ID and the like. */
+  secrets: string[];
+}
+
+/** x-backup of one service. */
+export interface ServiceBackup {
+  skip: boolean;
+  /** Says what the service is where its image does not tell. */
+  type?: 'postgres' | 'mysql' | 'mongodb' | 'redis' | 'files';
+  /** restic's patterns, for the service's files. */
+  exclude: string[];
+  /** What happens to the service's containers while its files are read. */
+  consistency: 'none' | 'pause' | 'stop';
+  /** Run in the service's container before and after its stores are saved; `pre` failing fails the backup. */
+  pre?: string[];
+  post?: string[];
+  /** Volumes of the service may be without files. */
+  empty: boolean;
 }

@@ -2,18 +2,21 @@ import { stat } from 'node:fs/promises';
 import { type ComposeConfig, composeVariables } from '../docker/compose.ts';
 import { parseDurationMs } from '../kit/duration.ts';
 import { Failure } from '../kit/errors.ts';
+import { readServiceBackup } from './backup.ts';
+import { serviceBackupKey } from './backup-schema.ts';
 import { checkKey, type Problem, placeProblems } from './check.ts';
 import { containerFiles, fileVariables, hashWithFiles, readOnlyProblems } from './container-files.ts';
 import { contentPaths, hashContent } from './content.ts';
 import type { FoundProject } from './find.ts';
-import type { AutoscaleSpec, EdgeSpec, Project, ProjectSettings, ReleaseJob, Service } from './model.ts';
+import type { AutoscaleSpec, EdgeSpec, Project, ProjectSettings, ReleaseJob, Service, ServiceBackup } from './model.ts';
 import { refusal } from './refusals.ts';
-import { conflicts, readRoute, readSettings, splitWords } from './routes.ts';
+import { conflicts, readRoute, readSettings } from './routes.ts';
 import { edgeEntry, edgeKey, KEY_NAMES, releaseKey, settingsKey } from './schema.ts';
 import { exposureWarnings } from './secrets.ts';
 import { isMapping, mapping, type PlainService, readService, undouble } from './services.ts';
 import { firstUse, type Path, placeOf, readSources, type Source, sourceText } from './sources.ts';
 import { closest } from './suggest.ts';
+import { splitWords } from './words.ts';
 
 type Mapping = Record<string, unknown>;
 
@@ -63,6 +66,7 @@ export async function readProject(
         ...(inContainer.length > 0 ? { files: inContainer } : {}),
         ...(release ? { release } : {}),
         ...(autoscale ? { autoscale } : {}),
+        ...(keys.backups[key] ? { backup: keys.backups[key] } : {}),
       },
     ];
   });
@@ -146,6 +150,7 @@ interface Keys {
   releases: Record<string, ReleaseJob>;
   autoscales: Record<string, AutoscaleSpec>;
   warnings: string[];
+  backups: Record<string, ServiceBackup>;
 }
 
 async function readKeys(model: Mapping, plain: Record<string, PlainService>, folder: string, sources: readonly Source[]): Promise<Keys> {
@@ -155,6 +160,7 @@ async function readKeys(model: Mapping, plain: Record<string, PlainService>, fol
   const settings = readSettings(checkKey(settingsKey, written, ['x-composure'], sources, problems) ?? settingsKey.parse({}), folder);
   const routes: { service: string; spec: EdgeSpec; path: Path }[] = [];
   const releases: Record<string, ReleaseJob> = {};
+  const backups: Record<string, ServiceBackup> = {};
   for (const service of Object.values(plain)) {
     const own = mapping(services[service.name]);
     if (own['x-edge'] !== undefined) {
@@ -163,6 +169,11 @@ async function readKeys(model: Mapping, plain: Record<string, PlainService>, fol
     }
     const job = readRelease(own['x-release'], 'x-release' in own, service.name, sources, problems);
     if (job) releases[service.name] = job;
+    if ('x-backup' in own) {
+      const path: Path = ['services', service.name, 'x-backup'];
+      const key = checkKey(serviceBackupKey, own['x-backup'] ?? {}, path, sources, problems);
+      if (key) backups[service.name] = readServiceBackup(key, service.name, path, problems);
+    }
   }
   for (const service of Object.values(plain)) {
     for (const [other, { condition }] of Object.entries(service.dependsOn)) {
@@ -198,7 +209,7 @@ async function readKeys(model: Mapping, plain: Record<string, PlainService>, fol
   const edges: Record<string, EdgeSpec[]> = {};
   for (const { service, spec } of routes) edges[service] = [...(edges[service] ?? []), spec];
   const placed = placeProblems(warnings, sources, folder).map(({ where, message }) => `${where}: ${message}`);
-  return { settings, edges, releases, autoscales, warnings: placed };
+  return { settings, edges, releases, autoscales, backups, warnings: placed };
 }
 
 const goesToZero = ({ min = 0, idle, triggers }: AutoscaleSpec): boolean =>
@@ -319,9 +330,6 @@ function readWarnings(
   };
 }
 
-/** Keys that later versions read; today they have no effect. */
-const LATER = ['x-backup'];
-
 /** x- keys that look like ours and are not: misspelt, or in the wrong place. Foreign ones are nobody's business. */
 function keyWarnings(model: Mapping, sources: readonly Source[], folder: string): string[] {
   const warnings: string[] = [];
@@ -331,10 +339,9 @@ function keyWarnings(model: Mapping, sources: readonly Source[], folder: string)
     const warn = (text: string) => warnings.push(place === undefined ? text : `${place}: ${text}`);
     const owner = elsewhere[key];
     if (owner !== undefined) return warn(`${key} has no effect here; it belongs ${owner}`);
-    if (LATER.includes(key)) return warn(`${key} has no effect in this version`);
     const guess = closest(
       key.slice(2),
-      [...here, ...LATER].map((known) => known.slice(2)),
+      here.map((known) => known.slice(2)),
     );
     if (guess !== undefined) warn(`${key} has no effect; did you mean "x-${guess}"?`);
   };
@@ -342,7 +349,7 @@ function keyWarnings(model: Mapping, sources: readonly Source[], folder: string)
   const ofProject: readonly string[] = KEY_NAMES.project;
   const atTop = Object.fromEntries(ofProject.map((key) => [key, 'at the top of the file, beside services']));
   // A service key at the top is often only an anchor for others to merge: no word about it.
-  for (const key of Object.keys(model)) if (!ofService.includes(key) && !LATER.includes(key)) check(key, [key], ofProject, {});
+  for (const key of Object.keys(model)) if (!ofService.includes(key)) check(key, [key], ofProject, {});
   for (const [name, service] of Object.entries(mapping(model.services))) {
     for (const key of Object.keys(mapping(service))) check(key, ['services', name, key], ofService, atTop);
   }

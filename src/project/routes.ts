@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { readProjectBackup } from './backup.ts';
 import type { Problem } from './check.ts';
 import type { EdgeSpec, ProjectSettings } from './model.ts';
 import type { EdgeEntry, SettingsKey } from './schema.ts';
@@ -27,7 +28,11 @@ export function readSettings(key: SettingsKey, folder: string): ProjectSettings 
           }
         : {}),
     },
-    images: key.images.haproxy === undefined ? {} : { haproxy: key.images.haproxy },
+    images: {
+      ...(key.images.haproxy === undefined ? {} : { haproxy: key.images.haproxy }),
+      ...(key.images.restic === undefined ? {} : { restic: key.images.restic }),
+    },
+    backup: readProjectBackup(key.backup, folder),
     release: {
       maxErrorRatio: key.release.max_error_ratio,
       maxLatencyRatio: key.release.max_latency_ratio,
@@ -180,26 +185,4 @@ export function conflicts(routes: readonly { service: string; spec: EdgeSpec; pa
     }
   }
   return problems;
-}
-
-/** A command as Compose splits one: words, single and double quotes, backslashes; nothing is expanded. Undefined: a quote is not closed. */
-export function splitWords(text: string): string[] | undefined {
-  const words: string[] = [];
-  let word: string | undefined;
-  let quote = '';
-  for (let i = 0; i < text.length; i++) {
-    const letter = text[i] ?? '';
-    if (letter === '\\' && quote !== "'") word = (word ?? '') + (text[++i] ?? '');
-    else if (letter === quote) quote = '';
-    else if (quote !== '') word = (word ?? '') + letter;
-    else if (letter === '"' || letter === "'") {
-      quote = letter;
-      word ??= '';
-    } else if (/\s/.test(letter)) {
-      if (word !== undefined) words.push(word);
-      word = undefined;
-    } else word = (word ?? '') + letter;
-  }
-  if (word !== undefined) words.push(word);
-  return quote === '' ? words : undefined;
 }

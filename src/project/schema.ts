@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { count, duration, flag, port, scalar, share, size, text, word } from '../kit/fields.ts';
+import { projectBackupKey } from './backup-schema.ts';
 
 /** Our keys in the compose file. Each schema is at once the check, the JSON Schema that editors complete from and the reference page. */
 
@@ -211,6 +212,10 @@ export const settingsKey = z
           .optional()
           .describe('Image of the edge. Left out: `haproxy:3.2-alpine`.')
           .meta({ samples: ['registry.example.com/haproxy:3.2'] }),
+        restic: text('an image')
+          .optional()
+          .describe('Image of restic, for a machine without restic 0.17.1 or newer of its own. Left out: `restic/restic:0.19.1`.')
+          .meta({ samples: ['registry.example.com/restic:0.19.1'] }),
       })
       .prefault({})
       .describe('Images that Composure itself starts.'),
@@ -235,6 +240,7 @@ export const settingsKey = z
       })
       .prefault({})
       .describe('The watch after the switch, and what is kept.'),
+    backup: projectBackupKey.prefault({}),
   })
   .describe('Settings of the project as a whole.');
 
@@ -243,7 +249,7 @@ export type ReleaseKey = z.output<typeof releaseKey>;
 export type SettingsKey = z.output<typeof settingsKey>;
 
 /** The names of our keys by where they stand; their schemas are in keys.ts. */
-export const KEY_NAMES = { service: ['x-edge', 'x-release', 'x-autoscale'], project: ['x-composure'] } as const;
+export const KEY_NAMES = { service: ['x-edge', 'x-release', 'x-autoscale', 'x-backup'], project: ['x-composure'] } as const;
 
 /**
  * The shape of one of our keys as JSON Schema, as it is written in a file. `form` names a scalar's kind for people: "duration", "size".

@@ -1,0 +1,16 @@
+import { dumpContract } from './contract.ts';
+import { mysql } from './mysql.ts';
+
+const sql = (text: string): string[] => ['mariadb', '-uroot', '-pfor-tests-only', 'shop', '-e', text];
+
+dumpContract(mysql, {
+  image: 'mariadb:11',
+  run: ['-e', 'MARIADB_ROOT_PASSWORD=for-tests-only', '-e', 'MARIADB_DATABASE=shop'],
+  database: 'shop',
+  program: 'mariadb-dump',
+  fill: [
+    sql(`CREATE TABLE orders (id int PRIMARY KEY, note text, picture blob);
+      INSERT INTO orders SELECT seq, REPEAT(MD5(seq), 40), UNHEX(MD5(seq)) FROM seq_1_to_40000;
+      CREATE TABLE \`odd\`\`name\` (a int)`),
+  ],
+});

@@ -1,0 +1,170 @@
+import { Failure } from '../../kit/errors.ts';
+import type { DumpContext, DumpType, Facts, RunningDump, TableFact } from '../model.ts';
+import { customFormatCheck } from './custom-format.ts';
+import { ask, environmentOf, withSecret } from './in-container.ts';
+
+type Context = Omit<DumpContext, 'name'>;
+
+const userOf = ({ container }: Context): string => {
+  const env = environmentOf(container);
+  return env.POSTGRES_USER || env.PGUSER || 'postgres';
+};
+
+const client = (context: Context, program: string, args: readonly string[]): string[] =>
+  withSecret('PGPASSWORD', ['POSTGRES_PASSWORD', 'PGPASSWORD'], [program, '-U', userOf(context), '-w', ...args]);
+
+const query = (context: Context, database: string, sql: string): Promise<string> =>
+  ask(context, client(context, 'psql', ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', database, '-f', '-']), sql);
+
+/** Tables with rows of their own, and the first column of a time whose name says that rows are written then. */
+const TABLES = `
+SELECT json_agg(json_build_array(n.nspname, c.relname, (
+  SELECT a.attname FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    AND a.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype)
+    AND a.attname ~ '^(updated|modified|created|inserted|occurred|recorded)(_?at|_?on)?$|_at$'
+  ORDER BY a.attname !~ '^(updated|modified)', a.attnum LIMIT 1)) ORDER BY n.nspname, c.relname)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'
+  AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e');`;
+
+const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`;
+
+async function countTables(context: DumpContext, snapshot: string | undefined): Promise<Facts> {
+  const listed = (await query(context, context.name, TABLES)).trim();
+  const tables = (listed === '' ? [] : JSON.parse(listed)) as [string, string, string | null][];
+  const begin =
+    snapshot === undefined
+      ? 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;'
+      : `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '${snapshot}';`;
+  const counts = tables.map(
+    ([schema, table, column]) =>
+      `SELECT json_build_array(count(*), ${column === null ? 'NULL' : `max(${quote(column)})`}) FROM ONLY ${quote(schema)}.${quote(table)};`,
+  );
+  const output = await query(context, context.name, `SET timezone = 'UTC'; ${begin}\n${counts.join('\n')}\nCOMMIT;\n`);
+  const rows = output.split('\n').filter((line) => line.startsWith('['));
+  return {
+    kind: 'tables',
+    tables: tables.map(([schema, table, column], index): TableFact => {
+      const [count, newest] = JSON.parse(rows[index] ?? '[0,null]') as [number, string | null];
+      return {
+        name: `${schema}.${table}`,
+        rows: count,
+        ...(column !== null && newest !== null ? { newest: { column, value: newest } } : {}),
+      };
+    }),
+  };
+}
+
+/** A session that keeps the state of one moment in sight, for the dump and the counting to look at the same. */
+async function holdSnapshot(context: DumpContext): Promise<{ snapshot: string; contentAt: string; close(): void }> {
+  const session = await context.docker.execAttached(
+    context.container.Id,
+    client(context, 'psql', ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', context.name]),
+    { stdin: true },
+  );
+  await session.write(
+    `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 'snapshot ' || pg_export_snapshot() || ' ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');\n`,
+  );
+  let text = '';
+  for await (const chunk of session.stdout.iterator({ destroyOnReturn: false })) {
+    text += String(chunk);
+    const found = /snapshot (\S+) (\S+)\n/.exec(text);
+    if (found) return { snapshot: found[1] ?? '', contentAt: found[2] ?? '', close: () => session.close() };
+  }
+  const { stderr } = await session.ended;
+  throw new Failure('BACKUP_FAILED', `${context.service}: cannot look at the database ${context.name}`, {
+    where: context.container.Name.slice(1),
+    details: stderr.split('\n').slice(-3).filter(Boolean),
+    next: 'is the server up, and do POSTGRES_USER and POSTGRES_PASSWORD of the container still hold?',
+  });
+}
+
+export const postgres: DumpType = {
+  kind: 'postgres',
+  title: 'PostgreSQL',
+  images: [
+    'postgres',
+    'postgis/postgis',
+    'timescale/timescaledb',
+    'timescale/timescaledb-ha',
+    'pgvector/pgvector',
+    'bitnami/postgresql',
+    'supabase/postgres',
+  ],
+  dataPaths: (environment) => [...(environment.PGDATA ? [environment.PGDATA] : []), '/var/lib/postgresql', '/bitnami/postgresql'],
+  extension: '.dump',
+
+  /** Databases that people use; `postgres` itself only where it holds tables or is the only one. */
+  async list(context) {
+    const names = JSON.parse(
+      await query(
+        context,
+        'postgres',
+        'SELECT json_agg(datname ORDER BY datname) FROM pg_database WHERE datallowconn AND NOT datistemplate;',
+      ),
+    ) as string[];
+    if (names.length === 1) return names;
+    const isUsed = (await query(context, 'postgres', TABLES)).trim() !== '';
+    return isUsed ? names : names.filter((name) => name !== 'postgres');
+  },
+
+  ready: async (context) => (await context.docker.exec(context.container.Id, ['pg_isready', '-q', '-h', '127.0.0.1'])).code === 0,
+
+  async dump(context): Promise<RunningDump> {
+    const tool = (await ask(context, ['pg_dump', '--version'])).trim();
+    const held = await holdSnapshot(context);
+    try {
+      const dump = await context.docker.execAttached(
+        context.container.Id,
+        client(context, 'pg_dump', ['-Fc', '-Z0', `--snapshot=${held.snapshot}`, '-d', context.name]),
+      );
+      // Beside the dump: both look at the same snapshot.
+      const counted = countTables(context, held.snapshot);
+      counted.catch(() => {});
+      return {
+        stream: dump.stdout,
+        ended: dump.ended.then(({ code, stderr }) => ({ code: code ?? -1, stderr })),
+        facts: () => counted,
+        tool,
+        contentAt: held.contentAt,
+        async close() {
+          await counted.catch(() => {});
+          dump.close();
+          held.close();
+        },
+      };
+    } catch (error) {
+      held.close();
+      throw error;
+    }
+  },
+
+  check: customFormatCheck,
+  count: (context) => countTables(context, undefined),
+
+  async load(context, input) {
+    const maintenance = 'template1';
+    const literal = context.name.replaceAll("'", "''");
+    const there = (await query(context, maintenance, `SELECT 1 FROM pg_database WHERE datname = '${literal}';`)).trim() !== '';
+    if (!there) await query(context, maintenance, `CREATE DATABASE ${quote(context.name)} TEMPLATE template0;`);
+    const restore = await context.docker.execAttached(
+      context.container.Id,
+      client(context, 'pg_restore', ['--exit-on-error', '--clean', '--if-exists', '-d', context.name]),
+      { stdin: true },
+    );
+    restore.stdout.resume();
+    try {
+      for await (const chunk of input) await restore.write(chunk);
+      restore.endInput();
+    } catch {
+      // pg_restore has ended and says why.
+    }
+    const { code, stderr } = await restore.ended;
+    if (code !== 0) {
+      throw new Failure('RESTORE_FAILED', `${context.service}: pg_restore refused the dump of ${context.name}`, {
+        where: context.container.Name.slice(1),
+        details: stderr.split('\n').slice(-6).filter(Boolean),
+      });
+    }
+  },
+};

@@ -1,0 +1,172 @@
+import type { ContainerInfo, Docker } from '../docker/api.ts';
+import type { Report } from '../kit/events.ts';
+import type { Project } from '../project/model.ts';
+
+/**
+ * What the parts of a backup tell each other. Words are restic's: repository, snapshot, forget, keep-*, prune, check. Times are ISO 8601 in
+ * UTC, sizes bytes.
+ */
+
+/** The kinds of what is saved; each but `project` and `manifest` has a file in dumps/. */
+export type StoreKind = 'project' | 'postgres' | 'postgres-roles' | 'mysql' | 'mongodb' | 'redis' | 'sqlite' | 'files' | 'manifest';
+
+/** One thing that is saved as one snapshot. */
+export interface Store {
+  /** "<service>/<kind>[/<name>]"; "project" and "manifest" have no service. It is the snapshot's tag `store=<id>`. */
+  id: string;
+  kind: Exclude<StoreKind, 'manifest'>;
+  /** Empty for the project itself. */
+  service: string;
+  /** Database, volume, or path in the container, by kind; empty where a service has one such store. */
+  name: string;
+}
+
+/** What was counted when the store was saved, for a restore to be compared with. */
+export type Facts =
+  | { kind: 'tables'; tables: TableFact[] }
+  /** PostgreSQL's roles. */
+  | { kind: 'roles'; names: string[] }
+  /** `expiring`: keys with a time to live; they may be gone when the dump is loaded. */
+  | { kind: 'keys'; keys: number; expiring: number }
+  | { kind: 'collections'; collections: { name: string; documents: number; documentsAtMost?: number }[] }
+  | FileFacts;
+
+export interface TableFact {
+  /** "schema.table", or "table" where there are no schemas. */
+  name: string;
+  rows: number;
+  /** Rows when the dump had ended, where the count is not of the dump's own moment and others wrote meanwhile: a restore has between both. */
+  rowsAfter?: number;
+  /** The newest value of the column that says when a row was written, as the database prints it. */
+  newest?: { column: string; value: string };
+}
+
+export interface FileFacts {
+  kind: 'files';
+  /** Regular files. */
+  files: number;
+  folders: number;
+  /** Sum of the regular files' sizes. */
+  bytes: number;
+  /** SHA-256 of the sorted listing: see `listingFacts` in files-facts.ts. */
+  listing: string;
+  /** Where the file system began that a bind mount was read from: a disk that is no longer mounted shows here. */
+  mountPoint?: string;
+}
+
+/** A finished store of a set. */
+export interface SavedStore extends Store {
+  /** The program that made the dump, with its version: "pg_dump (PostgreSQL) 18.0". */
+  tool: string;
+  snapshot: string;
+  /** The one file in the snapshot for a dump, the folder for files. */
+  path: string;
+  bytes: number;
+  /** Bytes that the repository grew by. */
+  added: number;
+  startedAt: string;
+  endedAt: string;
+  /** The moment that the content is of: nothing written after it is in there. What a restore loses counts from here (RPO). */
+  contentAt: string;
+  facts?: Facts;
+  /** Files that the application removed while they were read. */
+  vanished?: string[];
+}
+
+/** The last snapshot of a set, tag `store=manifest`: a set without one does not count. */
+export interface Manifest {
+  version: 1;
+  project: string;
+  set: string;
+  startedAt: string;
+  endedAt: string;
+  composure: string;
+  /** Of Composure's own releases; undefined when the project was never deployed by it. */
+  release?: number;
+  host: string;
+  images: Record<string, { reference: string; id: string; digest?: string }>;
+  /** SHA-256 of Compose's resolved model. */
+  composeHash: string;
+  stores: SavedStore[];
+}
+
+/** A set as the repository knows it. */
+export interface BackupSet {
+  project: string;
+  set: string;
+  /** When its manifest (or, without one, its first snapshot) was saved. */
+  at: string;
+  /** False: it has no manifest, because the run failed, was killed, or is still at work. */
+  complete: boolean;
+  host: string;
+  /** Id of the manifest's snapshot. */
+  manifest?: string;
+  snapshots: { id: string; store: string; at: string }[];
+}
+
+/** What a dump works with. */
+export interface DumpContext {
+  docker: Docker;
+  container: ContainerInfo;
+  service: string;
+  /** Name in the store's id: a database, or nothing. */
+  name: string;
+  report: Report;
+}
+
+/** One dump under way: `stream` is the backup. */
+export interface RunningDump {
+  stream: AsyncIterable<Uint8Array>;
+  /** Resolves when the program in the container ended; its exit code and last words. */
+  ended: Promise<{ code: number; stderr: string }>;
+  /** Asked after a dump that ended well: what was counted at the dump's own moment where the database can do that. */
+  facts(): Promise<Facts>;
+  tool: string;
+  contentAt: string;
+  /** Ends what the dump needs besides its stream: a session, a temporary file. Safe to call at any time, more than once. */
+  close(): Promise<void>;
+}
+
+/** Reads along while a dump streams by, and says at its end why it is not whole. */
+export interface WholeCheck {
+  write(chunk: Uint8Array): void;
+  /** Undefined: whole. */
+  end(): string | undefined;
+}
+
+/** A kind of database: one file in dumps/, one line in dumps/list.ts, proved by dumps/contract.ts. */
+export interface DumpType {
+  kind: Exclude<StoreKind, 'project' | 'files' | 'manifest' | 'sqlite'>;
+  /** What people call it. */
+  title: string;
+  /** Image names without registry and tag, by their last part or last two. */
+  images: readonly string[];
+  /** Folders in the container that hold the raw database: they are left out of the files. */
+  dataPaths(environment: Record<string, string>): string[];
+  /** Extension of the file in the snapshot, with its dot. */
+  extension: string;
+  /** Names of what is to be dumped one by one: databases. [''] where one dump takes all. */
+  list(context: Omit<DumpContext, 'name'>): Promise<string[]>;
+  /** Accepts connections. */
+  ready(context: Omit<DumpContext, 'name'>): Promise<boolean>;
+  dump(context: DumpContext): Promise<RunningDump>;
+  check(): WholeCheck;
+  /** What is there now, in the form that the dump's own facts have. */
+  count(context: DumpContext): Promise<Facts>;
+  /** Loads a dump into the container's server, which is fresh: of the same image and not used by anybody. Throws Failure RESTORE_FAILED. */
+  load(context: DumpContext, input: AsyncIterable<Uint8Array>): Promise<void>;
+}
+
+/** What a backup command works on. */
+export interface BackupWorld {
+  project: Project;
+  docker: Docker;
+  stateFolder: string;
+  /** Variables for restic, secrets among them: environment of the child process only. */
+  secrets: Record<string, string>;
+  report: Report;
+  signal: AbortSignal;
+  /** Of this package. */
+  version: string;
+  host: string;
+}
