@@ -157,6 +157,54 @@ export interface DumpType {
   load(context: DumpContext, input: AsyncIterable<Uint8Array>): Promise<void>;
 }
 
+/** A store that is to be saved, with where it is read from. */
+export type PlannedStore = Store & { why: string } & (
+    | { kind: 'project' }
+    | { kind: Exclude<StoreKind, 'project' | 'manifest' | 'files' | 'sqlite'> }
+    | {
+        kind: 'files' | 'sqlite';
+        /** Folder on this host: a volume's mount point, or a bind's source. */
+        folder: string;
+        /** Name of the volume; undefined for a bind mount. */
+        volume?: string;
+        /** Where the service's containers see it. */
+        target: string;
+        /** sqlite: the database's path within `folder`. */
+        file?: string;
+        /** restic's patterns. What a database's own dump covers is among them. */
+        exclude: string[];
+        consistency: 'none' | 'pause' | 'stop';
+        /** Services whose containers have it mounted for writing: those that are paused or stopped. */
+        users: string[];
+        mayBeEmpty: boolean;
+      }
+  );
+
+/** What a backup would save, and what it would not: shown for confirmation at init, and by `backup run --dry-run`. */
+export interface BackupPlan {
+  stores: PlannedStore[];
+  leftOut: { what: string; why: string }[];
+  /** What nobody who restores would expect: anonymous volumes, a data path that the image no longer uses, an unmounted bind. */
+  warnings: string[];
+}
+
+/** What was tried for a project and how it ended: a line of backup/history.jsonl in the project's state folder. */
+export interface BackupResult {
+  kind: 'run' | 'verify' | 'drill' | 'prune' | 'restore' | 'rebuild';
+  /** By the agent's schedule, not by a person. */
+  scheduled: boolean;
+  startedAt: string;
+  endedAt: string;
+  ok: boolean;
+  /** Id of the set that it was about. */
+  set?: string;
+  /** A Failure's code and message. */
+  code?: string;
+  message?: string;
+  /** Figures by kind: bytes, addedBytes, stores; rtoSeconds, rpoSeconds; readBytes; removedSets. */
+  numbers: Record<string, number>;
+}
+
 /** What a backup command works on. */
 export interface BackupWorld {
   project: Project;
