@@ -16,6 +16,8 @@ export interface ResticOptions {
   input?: string;
   signal?: AbortSignal;
   onLine?: (line: string, stream: 'stdout' | 'stderr') => void;
+  /** The result's stdout is empty then: for output that is too long to be kept, and read by `onLine`. */
+  discardStdout?: boolean;
 }
 
 /** Older ones have no exit codes of their own for a missing repository, a lock and a wrong password. */
