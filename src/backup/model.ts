@@ -48,7 +48,7 @@ export interface FileFacts {
   folders: number;
   /** Sum of the regular files' sizes. */
   bytes: number;
-  /** SHA-256 of the sorted listing: see `listingFacts` in files-facts.ts. */
+  /** Digest of every entry's path, kind, mode, owner, size and time: see files/facts.ts. What is in the files restic proves by itself. */
   listing: string;
   /** Where the file system began that a bind mount was read from: a disk that is no longer mounted shows here. */
   mountPoint?: string;
@@ -161,7 +161,11 @@ export interface DumpType {
 
 /** A store that is to be saved, with where it is read from. */
 export type PlannedStore = Store & { why: string } & (
-    | { kind: 'project' }
+    | {
+        kind: 'project';
+        /** The project's own files, absolute: compose and env files, file of secrets, build contexts, files that are only read. */
+        files: string[];
+      }
     | { kind: Exclude<StoreKind, 'project' | 'manifest' | 'files' | 'sqlite'> }
     | {
         kind: 'files' | 'sqlite';
@@ -171,10 +175,12 @@ export type PlannedStore = Store & { why: string } & (
         volume?: string;
         /** Where the service's containers see it. */
         target: string;
-        /** sqlite: the database's path within `folder`. */
-        file?: string;
-        /** restic's patterns. What a database's own dump covers is among them. */
+        /** sqlite: the databases' paths within `folder`. One snapshot has them all, where they lie in the folder. */
+        databases?: string[];
+        /** restic's patterns, with `folder` as the root: see files/exclude.ts. What a database's own dump covers is among them. */
         exclude: string[];
+        /** The file system that /etc/fstab wants in or above the folder and that is not mounted. */
+        unmounted?: string;
         consistency: 'none' | 'pause' | 'stop';
         /** Services whose containers have it mounted for writing: those that are paused or stopped. */
         users: string[];

@@ -10,6 +10,8 @@ export interface ResticOptions {
   writes?: readonly string[];
   signal?: AbortSignal;
   onLine?: (line: string, stream: 'stdout' | 'stderr') => void;
+  /** As RunOptions has it. */
+  discardStdout?: boolean;
 }
 
 /** One call of restic as a program of this host. */
