@@ -102,6 +102,8 @@ export interface BackupSet {
   complete: boolean;
   /** The services that alone were asked for: such a set is complete as far as it goes, and no drill, rebuild or retention rule takes it for one of the whole project. */
   only?: string[];
+  /** Made to be able to take a restore back: of data that was about to be replaced. */
+  safety: boolean;
   host: string;
   /** Id of the manifest's snapshot. */
   manifest?: string;
