@@ -3,8 +3,7 @@ import { dirname } from 'node:path';
 import { listProjects } from '../../state/projects.ts';
 import type { BackupResult } from '../model.ts';
 import { metricsPath } from '../places.ts';
-import { provenSets, readResults } from '../proven.ts';
-import { lastByKind, timeOfSet } from './history.ts';
+import { lastByKind, provenSets, readHistory, timeOfSet } from './history.ts';
 
 interface Sample {
   labels: Record<string, string>;
@@ -95,7 +94,10 @@ export function metricsText(projects: readonly { project: string; history: reado
   return METRICS.flatMap(({ name, help, of }) => {
     const samples = projects.flatMap(({ project, history }) => of(project, history));
     if (samples.length === 0) return [];
-    return [`# HELP ${name} ${help}\n# TYPE ${name} gauge\n`, ...samples.map(({ labels, value }) => `${name}{${labelText(labels)}} ${value}\n`)];
+    return [
+      `# HELP ${name} ${help}\n# TYPE ${name} gauge\n`,
+      ...samples.map(({ labels, value }) => `${name}{${labelText(labels)}} ${value}\n`),
+    ];
   }).join('');
 }
 
@@ -107,7 +109,7 @@ const labelText = (labels: Record<string, string>): string =>
 /** Replaces the file that node_exporter's textfile collector reads, as a whole. */
 export async function writeMetrics(state: string): Promise<void> {
   const names = (await listProjects(state)).sort();
-  const projects = await Promise.all(names.map(async (project) => ({ project, history: await readResults(state, project) })));
+  const projects = await Promise.all(names.map(async (project) => ({ project, history: await readHistory(state, project) })));
   const path = metricsPath(state);
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
   const draft = `${path}.${process.pid}`;
