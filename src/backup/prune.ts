@@ -1,10 +1,9 @@
 import { Failure } from '../kit/errors.ts';
 import type { BackupWorld } from './model.ts';
-import type { Outcome } from './recorded.ts';
+import { provenSets, readResults } from './proven.ts';
 import { resticFailure } from './restic/outcome.ts';
 import type { Restic } from './restic/program.ts';
 import { type ForgetDecision, keepArgs, type PrunePlan, planPrune } from './retention.ts';
-import { provenSets, readResults } from './proven.ts';
 import { isWhole, listSets } from './sets.ts';
 import { removeLocks } from './unlock.ts';
 
@@ -41,9 +40,8 @@ export async function applyPrune(
   restic: Restic,
   { report, signal }: Pick<BackupWorld, 'report' | 'signal'>,
   plan: PrunePlan,
-  outcome: Outcome,
   { waitMs = 0 } = {},
-): Promise<void> {
+): Promise<{ numbers: Record<string, number> }> {
   const began = performance.now();
   const step = 'prune';
   report({ kind: 'step-start', step, text: `remove ${plan.remove.length} of ${plan.remove.length + plan.keep.length} sets` });
@@ -58,9 +56,11 @@ export async function applyPrune(
     }
     const pruned = await restic.run(['prune', ...retry], { signal });
     if (pruned.code !== 0) throw resticFailure(pruned, 'prune the repository', restic.repository);
-    outcome.numbers = { removedSets: plan.remove.length, keptSets: plan.keep.length, removedSnapshots: manifests.length + others.length };
     const freed = /^total prune: +(.*)$/m.exec(pruned.stdout)?.[1];
     report({ kind: 'step-done', step, text: freed === undefined ? '' : `${freed} freed`, ms: performance.now() - began });
+    return {
+      numbers: { removedSets: plan.remove.length, keptSets: plan.keep.length, removedSnapshots: manifests.length + others.length },
+    };
   } catch (error) {
     report({ kind: 'step-failed', step, text: (error as Error).message, ms: performance.now() - began });
     throw error;

@@ -1,8 +1,8 @@
 import { Failure } from '../kit/errors.ts';
 import type { BackupResult, BackupSet, BackupWorld } from './model.ts';
-import type { Outcome } from './recorded.ts';
 import { complaints, readMessages, resticFailure } from './restic/outcome.ts';
 import type { Restic } from './restic/program.ts';
+import type { Outcome } from './run/record.ts';
 import { listSets, missingStores, readManifest } from './sets.ts';
 import { removeLocks } from './unlock.ts';
 
@@ -20,19 +20,19 @@ export function nextPart(history: readonly BackupResult[], parts: number): numbe
 
 export interface Verified {
   reading: Reading;
-  sets: number;
-  snapshots: number;
+  /** The part that was read, and how many sets and snapshots were found to be there. */
+  numbers: Record<string, number>;
 }
 
 /**
  * The repository's structure, a part of its data (every pack of that part is read and its content compared with its hash), and whether every
- * snapshot that a manifest names is there. Throws REPOSITORY_DAMAGED, or what hinders the reading.
+ * snapshot that a manifest names is there. A failure leaves in `known` which part was read. Throws REPOSITORY_DAMAGED, or what hinders the reading.
  */
 export async function verify(
   restic: Restic,
   { project, report, signal }: Pick<BackupWorld, 'project' | 'report' | 'signal'>,
   reading: Reading,
-  outcome: Outcome,
+  known: Partial<Outcome>,
   { waitMs = 0 } = {},
 ): Promise<Verified> {
   await removeLocks(restic);
@@ -56,7 +56,8 @@ export async function verify(
     ended('step-failed', 'not checked');
     throw resticFailure(result, 'check the repository', restic.repository);
   }
-  outcome.numbers = reading.all ? { all: 1 } : { part: reading.part, parts: reading.parts };
+  const read: Record<string, number> = reading.all ? { all: 1 } : { part: reading.part, parts: reading.parts };
+  known.numbers = read;
   if (result.code !== 0) {
     ended('step-failed', 'damaged');
     throw damaged(restic, `the repository is damaged`, complaints(result));
@@ -66,8 +67,7 @@ export async function verify(
   const complete = sets.filter((set) => set.complete);
   await checkSets(restic, complete);
   const snapshots = complete.reduce((sum, set) => sum + set.snapshots.length, 0);
-  Object.assign(outcome.numbers, { sets: complete.length, snapshots });
-  return { reading, sets: complete.length, snapshots };
+  return { reading, numbers: { ...read, sets: complete.length, snapshots } };
 }
 
 async function checkSets(restic: Restic, sets: readonly BackupSet[]): Promise<void> {

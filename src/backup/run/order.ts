@@ -17,7 +17,8 @@ const isDump = ({ kind }: PlannedStore): boolean => kind !== 'files' && kind !==
  */
 export function inOrder(stores: readonly PlannedStore[]): Batch[] {
   const services = [...new Set(stores.map(({ service }) => service))];
-  const rank = (service: string): number => (service === '' ? 2 : stores.some((store) => store.service === service && isDump(store)) ? 0 : 1);
+  const rank = (service: string): number =>
+    service === '' ? 2 : stores.some((store) => store.service === service && isDump(store)) ? 0 : 1;
   return services
     .sort((a, b) => rank(a) - rank(b))
     .map((service) => {

@@ -1,7 +1,7 @@
 import { Failure } from '../../kit/errors.ts';
+import type { BackupResult, BackupWorld } from '../model.ts';
 import { tell, tidingsOf } from '../notify/tell.ts';
 import { readResults } from '../proven.ts';
-import type { BackupResult, BackupWorld } from '../model.ts';
 import { appendHistory } from './history.ts';
 import { writeMetrics } from './metrics.ts';
 

@@ -1,6 +1,7 @@
 import { applyPrune, readPrunePlan } from '../../../backup/prune.ts';
-import { recorded } from '../../../backup/recorded.ts';
 import { type PrunePlan, printPrune } from '../../../backup/retention.ts';
+import { withBackupLock } from '../../../backup/run/lock.ts';
+import { recorded } from '../../../backup/run/record.ts';
 import { Failure } from '../../../kit/errors.ts';
 import type { Project } from '../../../project/model.ts';
 import { ask } from '../../context.ts';
@@ -22,12 +23,15 @@ export async function backupPruneCommand(io: Io, flags: PruneFlags, loading: Pro
     show(await readPrunePlan(restic, world), true);
     return;
   }
-  await recorded(world, { kind: 'prune', scheduled: isScheduled(io), waitMs: flags.wait }, async (outcome) => {
-    const plan = await readPrunePlan(restic, world);
-    if (!flags.json) show(plan, false);
-    if (plan.remove.length > 0 && !(await ask(io, 'Remove these for good?', flags.yes)))
-      throw new Failure('DECLINED', 'not confirmed; nothing was removed');
-    await applyPrune(restic, world, plan, outcome, { waitMs: flags.wait });
-    if (flags.json) show(plan, false);
-  });
+  await recorded(world, { kind: 'prune', scheduled: isScheduled(io) }, () =>
+    withBackupLock(world, 'backup prune', flags.wait, async () => {
+      const plan = await readPrunePlan(restic, world);
+      if (!flags.json) show(plan, false);
+      if (plan.remove.length > 0 && !(await ask(io, 'Remove these for good?', flags.yes)))
+        throw new Failure('DECLINED', 'not confirmed; nothing was removed');
+      const done = await applyPrune(restic, world, plan, { waitMs: flags.wait });
+      if (flags.json) show(plan, false);
+      return done;
+    }),
+  );
 }
