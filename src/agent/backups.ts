@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import type { BackupResult } from '../backup/model.ts';
+import { readResults } from '../backup/proven.ts';
 import { type Registration, readRegistration } from '../backup/registration.ts';
-import { appendHistory, readHistory } from '../backup/run/history.ts';
+import { appendHistory } from '../backup/run/history.ts';
 import { endHoldsOfDead } from '../backup/run/hold.ts';
 import { writeMetrics } from '../backup/run/metrics.ts';
 import { type DueJob, dueJobs, type Job } from '../backup/schedule.ts';
@@ -66,7 +67,7 @@ async function startDue(options: BackupsOptions, tried: Map<string, number>): Pr
     for (const job of ['run', 'prune', 'verify', 'drill'] as const) {
       const registration = signal.aborted ? undefined : await readRegistration(stateFolder, name);
       if (!registration) break;
-      const history = await readHistory(stateFolder, name);
+      const history = await readResults(stateFolder, name);
       const due = dueJobs({ ...registration, history }, now()).find((one) => one.job === job);
       // A command that ends without a trace must not be started over and over.
       if (!due || tried.get(`${name} ${job}`) === Date.parse(due.since)) continue;
@@ -88,7 +89,7 @@ async function startJob(options: BackupsOptions, registration: Registration, { j
     onLine: (line) => passOn(report, project, line),
   });
   const { code } = answer;
-  const last = (await readHistory(stateFolder, project)).findLast(({ kind }) => kind === job);
+  const last = (await readResults(stateFolder, project)).findLast(({ kind }) => kind === job);
   const isNoted = last !== undefined && last.endedAt >= startedAt;
   if (code === 0) report({ kind: 'note', text: `${project}: backup ${job} went well` });
   else report({ kind: 'warning', text: `${project}: backup ${job} failed: ${(isNoted ? last.message : undefined) ?? lastWords(answer)}` });
@@ -143,7 +144,11 @@ export function startOwn(script: string, stateFolder: string, env: NodeJS.Proces
     run(process.execPath, [script, ...args], {
       cwd,
       signal,
-      env: { COMPOSURE_STATE_DIR: stateFolder, COMPOSURE_SCHEDULED: '1', RESTIC_CACHE_DIR: env.RESTIC_CACHE_DIR || join(stateFolder, 'cache', 'restic') },
+      env: {
+        COMPOSURE_STATE_DIR: stateFolder,
+        COMPOSURE_SCHEDULED: '1',
+        RESTIC_CACHE_DIR: env.RESTIC_CACHE_DIR || join(stateFolder, 'cache', 'restic'),
+      },
       onLine: (line, stream) => {
         if (stream === 'stderr') onLine(line);
       },
