@@ -1,4 +1,4 @@
-import { NODE_OPTIONS, type Wanted } from './model.ts';
+import { smallEnvironment, type Wanted } from './model.ts';
 
 /** The first line of every unit that we write; without it no unit is taken for ours. */
 export const UNIT_MARK = '# Written by composure agent install; composure agent uninstall removes it.';
@@ -34,7 +34,8 @@ Type=exec
 ExecStart=${command('agent', 'run')}
 # Whatever ended it, kill -9 included: nothing stays frozen that nobody would thaw.
 ExecStopPost=-${command('agent', 'thaw')}
-Environment=${unitWord(`COMPOSURE_STATE_DIR=${state}`)} ${unitWord(`DOCKER_HOST=unix://${socket.path}`)} COMPOSURE_AGENT_FORM=systemd NODE_OPTIONS=${NODE_OPTIONS}
+Environment=${unitWord(`COMPOSURE_STATE_DIR=${state}`)} ${unitWord(`DOCKER_HOST=unix://${socket.path}`)} COMPOSURE_AGENT_FORM=systemd
+Environment=${smallEnvironment().join(' ')}
 Restart=always
 RestartSec=2
 TimeoutStopSec=60
