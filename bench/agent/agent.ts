@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
-import { NODE_OPTIONS } from '../../src/agent/installation/model.ts';
+import { SMALL } from '../../src/agent/installation/model.ts';
 import { readStatus } from '../../src/autoscale/status.ts';
 import { sleep } from '../../src/kit/wait.ts';
 import { projectFolder } from '../../src/state/folder.ts';
@@ -16,12 +16,12 @@ export interface RunningAgent {
 
 /**
  * `composure agent run` as a process of its own on the project's state folder. Answers once `services` are scaled and each of their triggers
- * was read. Node gets the options that the unit and the container give it.
+ * was read. It gets the variables that the unit and the container give it.
  */
 export async function startAgent(bin: string, project: ScenarioProject, services: number): Promise<RunningAgent> {
   // With a state folder of its own an agent has to do only with projects that are known there.
   await mkdir(projectFolder(project.state, project.name), { recursive: true });
-  const env = { ...process.env, COMPOSURE_STATE_DIR: project.state, NO_COLOR: '1', NODE_OPTIONS };
+  const env = { ...process.env, COMPOSURE_STATE_DIR: project.state, NO_COLOR: '1', ...SMALL };
   const child = spawn(process.execPath, [bin, 'agent', 'run'], { cwd: project.folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
   const gone = once(child, 'exit');
   let said = '';

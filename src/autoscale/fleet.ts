@@ -30,8 +30,8 @@ export interface Fleet {
   marks: Map<string, WorkerMark>;
   /** Services of which Compose is making a container that is nobody's worker. */
   preparing: Set<string>;
-  /** Brings a crew in line with what the engine lists, and tells what differs. */
-  relist(crew: Crew): Promise<void>;
+  /** Brings crews of one project in line with what the engine lists, which is asked once for all of them, and tells what differs. */
+  relist(...crews: Crew[]): Promise<void>;
   onEvent(event: DockerEvent): void;
   exited(id: string): Promise<void>;
 }
@@ -114,16 +114,23 @@ export function openFleet(options: {
     tell({ kind: 'worker', tier: crew.tier.id, worker: { ...worker } });
   }
 
-  async function relist(crew: Crew): Promise<void> {
-    const known = new Set(crew.containers.keys());
-    const before = new Map(crew.workers);
-    const { project, service } = crew.tier;
-    const found = await docker.listContainers([`${COMPOSE.project}=${project}`, `${COMPOSE.service}=${service}`]);
-    const own = found.filter(({ Labels }) => tierIdOf(Labels) === crew.tier.id).map(memberOf);
+  async function relist(...asked: Crew[]): Promise<void> {
+    const before = asked.map((crew) => ({ crew, known: new Set(crew.containers.keys()), workers: new Map(crew.workers) }));
+    const [first] = asked;
+    if (!first) return;
+    const { project, service } = first.tier;
+    const labels = [`${COMPOSE.project}=${project}`];
+    const found = await docker.listContainers(asked.length === 1 ? [...labels, `${COMPOSE.service}=${service}`] : labels);
+    const listed = Map.groupBy(found, ({ Labels }) => tierIdOf(Labels));
+    for (const { crew, known, workers } of before) compare(crew, (listed.get(crew.tier.id) ?? []).map(memberOf), known, workers);
+  }
+
+  /** `known` and `workers`: what was known before the engine was asked for its list. */
+  function compare(crew: Crew, own: Member[], known: ReadonlySet<string>, workers: ReadonlyMap<string, Worker>): void {
     const members = own.filter((member) => known.has(member.id) || !(making.has(member.name) || preparing.has(crew.tier.id)));
     const present = new Set(own.map(({ id }) => id));
     /** Something has been told of it since the list was asked for. */
-    const isNewer = (id: string): boolean => crew.acting.has(id) || crew.workers.get(id) !== before.get(id);
+    const isNewer = (id: string): boolean => crew.acting.has(id) || crew.workers.get(id) !== workers.get(id);
     for (const member of members) if (!isNewer(member.id)) crew.containers.set(member.id, member);
     for (const id of known) {
       if (present.has(id)) continue;

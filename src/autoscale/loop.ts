@@ -64,6 +64,8 @@ const SETTLE_MS = 100;
 const STATUS_MS = 1000;
 /** The status file is written this often where only the time of the last reading is another. */
 const QUIET_STATUS_MS = 15_000;
+/** Reading a source that tells of changes, where the file says nothing: well within what the policy takes as current. */
+const TOLD_POLL_MS = 20_000;
 /** Polling a source that cannot tell of changes, where the file says nothing: a second where a job may wait for its first worker. */
 const POLL_SOON_MS = 1000;
 const DECISIONS_KEPT = 20;
@@ -87,6 +89,12 @@ interface Post {
   /** Triggers whose server refuses to tell of changes. */
   polled: Set<string>;
   preparing?: Promise<void>;
+}
+
+interface Employed {
+  post: Post;
+  isNew: boolean;
+  warnings: string[];
 }
 
 /**
@@ -370,13 +378,24 @@ async function openSite({ stateFolder, docker, edge, report, signal, dryRun = fa
     for (const project of found.projects) {
       await folders.follow(project.name);
       await noteHeld(project.name);
+      const employed: Employed[] = [];
       for (const service of project.scaled) {
         try {
-          tierWarnings.push(...(await employ(project, service, listed)));
+          employed.push(await employ(project, service, listed));
         } catch (error) {
           if (!(error instanceof Failure)) throw error;
           tierWarnings.push(`${project.name}/${service.name} is not scaled: ${describe(error)}`);
         }
+      }
+      await fleet.relist(...employed.map(({ post }) => post.crew));
+      for (const { post, isNew, warnings: said } of employed) {
+        tierWarnings.push(...said.map((text) => `${project.name}: ${text}`));
+        if (isNew) {
+          // Nobody is given anything before every tier's containers are known, that there are none among it.
+          tell({ kind: 'workers', tier: post.crew.tier.id, workers: structuredClone([...post.crew.workers.values()]) });
+          goOnDraining(post);
+        }
+        openSources(post);
       }
       await noteFree(project.name);
     }
@@ -433,7 +452,7 @@ async function openSite({ stateFolder, docker, edge, report, signal, dryRun = fa
   }
 
   /** Takes up a service, or follows what has changed of it. */
-  async function employ(project: ScaledProject, service: ScaledService, listed: ContainerSummary[]): Promise<string[]> {
+  async function employ(project: ScaledProject, service: ScaledService, listed: ContainerSummary[]): Promise<Employed> {
     const id = `${project.name}/${service.name}`;
     let post = posts.get(id);
     const named = project.services[service.name];
@@ -475,16 +494,9 @@ async function openSite({ stateFolder, docker, edge, report, signal, dryRun = fa
       crews.set(id, crew);
       await recover(post, listed);
     }
-    const said = tellTier(post);
+    const warnings = tellTier(post);
     await followWishes(post);
-    await fleet.relist(post.crew);
-    if (isNew) {
-      // Nobody is given anything before every tier's containers are known, that there are none among it.
-      tell({ kind: 'workers', tier: id, workers: structuredClone([...post.crew.workers.values()]) });
-      goOnDraining(post);
-    }
-    openSources(post);
-    return said.map((text) => `${project.name}: ${text}`);
+    return { post, isNew, warnings };
   }
 
   /** What an autoscaler before this one left frozen runs again; what it asked to end is known as such. */
@@ -614,7 +626,8 @@ async function openSite({ stateFolder, docker, edge, report, signal, dryRun = fa
 
   function pollMs({ crew, service }: Post, tells: boolean, reading: Reading | undefined): number {
     const { pollingIntervalMs } = crew.tier;
-    if (tells || service.autoscale.pollingIntervalMs !== undefined) return pollingIntervalMs;
+    if (service.autoscale.pollingIntervalMs !== undefined) return pollingIntervalMs;
+    if (tells) return TOLD_POLL_MS;
     const idle = ![...crew.workers.values()].some(({ phase }) => phase === 'running' || phase === 'starting');
     return idle || (reading?.queue?.waiting ?? 0) > 0 ? Math.min(POLL_SOON_MS, pollingIntervalMs) : pollingIntervalMs;
   }

@@ -202,7 +202,9 @@ const specFields = <T extends z.ZodType>(trigger: T) => ({
     .meta({ samples: [{ name: 'worker' }] }),
   pollingInterval: between(1, 86_400)
     .optional()
-    .describe('Seconds between two readings. Left out: 5, at most; what tells of changes by itself is read when it does.')
+    .describe(
+      'Seconds between two readings. Left out: at most 5; what tells of changes by itself is read when it does, and otherwise every 20.',
+    )
     .meta({ samples: [15] }),
   cooldownPeriod: between(0, 604_800)
     .optional()

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { OURS } from '../../docker/labels.ts';
-import { NODE_OPTIONS, type Wanted } from './model.ts';
+import { smallEnvironment, type Wanted } from './model.ts';
 
 /**
  * What the Engine API is given for the agent's container. It shares the host's network, because it talks to addresses on the projects'
@@ -14,12 +14,7 @@ export function agentContainerSpec(wanted: Wanted): object {
     Cmd: ['agent', 'run'],
     User: `${owner.uid}:${owner.gid}`,
     WorkingDir: '/',
-    Env: [
-      `COMPOSURE_STATE_DIR=${state}`,
-      `DOCKER_HOST=unix://${socket.path}`,
-      'COMPOSURE_AGENT_FORM=container',
-      `NODE_OPTIONS=${NODE_OPTIONS}`,
-    ],
+    Env: [`COMPOSURE_STATE_DIR=${state}`, `DOCKER_HOST=unix://${socket.path}`, 'COMPOSURE_AGENT_FORM=container', ...smallEnvironment()],
     StopTimeout: 60,
     Healthcheck: { Test: ['NONE'] },
     HostConfig: {

@@ -142,6 +142,13 @@ describe('installing', () => {
     const script = '/root/.npm/_npx/1/node_modules/composure/bin/composure.js';
     expect(planInstall({ ...systemd, script }, bare, UNIT).warnings).toEqual([expect.stringContaining('npm install --global composure')]);
   });
+
+  test('a form that can make no backups says so', () => {
+    const warnings = (wanted: Wanted) => planInstall(wanted, bare, UNIT).warnings;
+    expect(warnings(systemd)).toEqual([]);
+    expect(warnings({ ...systemd, owner: { uid: 1000, gid: 100 } })).toEqual([expect.stringContaining('user 1000')]);
+    expect(warnings(container)).toEqual([expect.stringContaining('sees no volume')]);
+  });
 });
 
 describe('removing', () => {

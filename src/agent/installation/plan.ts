@@ -11,11 +11,20 @@ import { unitText } from './unit.ts';
 export function planInstall(wanted: Wanted, found: Found, unitFile: string): InstallPlan {
   refuse(wanted, found, unitFile);
   const steps = wanted.form === 'systemd' ? systemdSteps(wanted, found, unitFile) : containerSteps(wanted, found);
-  const warnings =
-    wanted.form === 'systemd' && /\/(_npx|\.npx)\//.test(wanted.script)
-      ? [`${wanted.script} lies in npx's cache, which npm may empty: npm install --global composure first`]
-      : [];
+  const warnings = [...cacheWarning(wanted), ...backupWarning(wanted)];
   return { action: 'install', form: wanted.form, name: wanted.name, steps, warnings };
+}
+
+const cacheWarning = ({ form, script }: Wanted): string[] =>
+  form === 'systemd' && /\/(_npx|\.npx)\//.test(script)
+    ? [`${script} lies in npx's cache, which npm may empty: npm install --global composure first`]
+    : [];
+
+function backupWarning({ form, owner }: Wanted): string[] {
+  if (form === 'container') return ['this form makes no backups on schedule: it sees no volume and no project folder'];
+  if (owner.uid !== 0)
+    return [`this agent makes no backups on schedule: user ${owner.uid}, who owns the state folder, cannot read volumes`];
+  return [];
 }
 
 function refuse(wanted: Wanted, found: Found, unitFile: string): void {

@@ -34,7 +34,8 @@ test('as another user, with odd paths, the state folder where PrivateTmp would h
     expect.arrayContaining([
       'ExecStart="/opt/$$node/bin/node" /usr/lib/node_modules/composure/bin/composure.js agent run',
       'ReadWritePaths="/tmp/the state \\"x\\" 100%%"',
-      'Environment="COMPOSURE_STATE_DIR=/tmp/the state \\"x\\" 100%%" DOCKER_HOST=unix:///var/run/docker.sock COMPOSURE_AGENT_FORM=systemd NODE_OPTIONS=--max-semi-space-size=1',
+      'Environment="COMPOSURE_STATE_DIR=/tmp/the state \\"x\\" 100%%" DOCKER_HOST=unix:///var/run/docker.sock COMPOSURE_AGENT_FORM=systemd',
+      'Environment=NODE_OPTIONS=--max-semi-space-size=1 MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=65536',
       'User=1000',
       'Group=100',
       'SupplementaryGroups=998',

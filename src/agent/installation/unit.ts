@@ -1,4 +1,4 @@
-import { NODE_OPTIONS, type Wanted } from './model.ts';
+import { smallEnvironment, type Wanted } from './model.ts';
 
 /** The first line of every unit that we write; without it no unit is taken for ours. */
 export const UNIT_MARK = '# Written by composure agent install; composure agent uninstall removes it.';
@@ -14,17 +14,30 @@ export function unitWord(text: string, { command = false }: { command?: boolean 
 }
 
 /**
- * The unit. It may write nothing but the state folder; root is needed for nothing but other users' project files, which it may read. Node
- * compiles at run time, so MemoryDenyWriteExecute cannot be set; identities of other processes are read from /proc, so ProtectProc cannot.
+ * What root's agent may do: read every project and volume, write to a repository wherever it lies, and restore files in a drill as they were,
+ * with owners, modes and the setuid bit.
  */
+const AS_ROOT = `CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_SETFCAP
+ProtectSystem=full`;
+
+/** Another user's agent cannot read volumes, so it makes no backups, and writes nothing but the state folder. */
+const asUser = ({ owner, socket, state }: Wanted): string => `User=${owner.uid}
+Group=${owner.gid}
+SupplementaryGroups=${socket.gid}
+CapabilityBoundingSet=
+ProtectSystem=strict
+ReadWritePaths=${unitWord(state)}
+ProtectHome=read-only
+RestrictSUIDSGID=yes`;
+
+/** The unit. Node compiles at run time, so MemoryDenyWriteExecute cannot be set; identities of other processes are read from /proc, so ProtectProc cannot. */
 export function unitText(wanted: Wanted): string {
   const { state, owner, socket, node, script } = wanted;
   const command = (...args: string[]): string => [node, script, ...args].map((arg) => unitWord(arg, { command: true })).join(' ');
-  const root = owner.uid === 0;
   const temporary = [state, node, script, socket.path].some((path) => /^\/(var\/)?tmp\//.test(path));
   return `${UNIT_MARK}
 [Unit]
-Description=Composure agent: scales, routes and certifies this host's Compose projects
+Description=Composure agent: scales, routes, certifies and backs up this host's Compose projects
 After=docker.service network-online.target
 Wants=network-online.target
 StartLimitIntervalSec=0
@@ -34,17 +47,15 @@ Type=exec
 ExecStart=${command('agent', 'run')}
 # Whatever ended it, kill -9 included: nothing stays frozen that nobody would thaw.
 ExecStopPost=-${command('agent', 'thaw')}
-Environment=${unitWord(`COMPOSURE_STATE_DIR=${state}`)} ${unitWord(`DOCKER_HOST=unix://${socket.path}`)} COMPOSURE_AGENT_FORM=systemd NODE_OPTIONS=${NODE_OPTIONS}
+Environment=${unitWord(`COMPOSURE_STATE_DIR=${state}`)} ${unitWord(`DOCKER_HOST=unix://${socket.path}`)} COMPOSURE_AGENT_FORM=systemd
+Environment=${smallEnvironment().join(' ')}
 Restart=always
 RestartSec=2
 TimeoutStopSec=60
 KillMode=mixed
 UMask=0077
-${root ? 'CapabilityBoundingSet=CAP_DAC_READ_SEARCH' : `User=${owner.uid}\nGroup=${owner.gid}\nSupplementaryGroups=${socket.gid}\nCapabilityBoundingSet=`}
+${owner.uid === 0 ? AS_ROOT : asUser(wanted)}
 NoNewPrivileges=yes
-ProtectSystem=strict
-ReadWritePaths=${unitWord(state)}
-ProtectHome=read-only
 ${temporary ? '' : 'PrivateTmp=yes\n'}PrivateDevices=yes
 ProtectClock=yes
 ProtectControlGroups=yes
@@ -55,7 +66,6 @@ ProtectKernelTunables=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes
-RestrictSUIDSGID=yes
 LockPersonality=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
