@@ -1,6 +1,6 @@
+import { type Formula, parseFormula } from '../../triggers/formula.ts';
 import type { MetricType } from '../../triggers/model.ts';
 import type { Fallback, Tier, TierTrigger } from '../model.ts';
-import { type Formula, parseFormula } from './formula.ts';
 import { leavesAtMs, nextChangeEndMs, scaleDownLimit, scaleUpLimit, slide, withinWindows } from './stabilize.ts';
 import { type AutoscaleState, LIMITS, NEVER, provesItself, serving, type TierState, type TriggerState, warmKind } from './state.ts';
 
