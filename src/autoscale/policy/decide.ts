@@ -3,8 +3,9 @@ import type { Action, AutoscaleEvent, Decision } from '../model.ts';
 import { takeSurplus } from './choose.ts';
 import { decisionOf } from './decision.ts';
 import { evaluate } from './desired.ts';
-import { advance, clearBroken, record } from './record.ts';
+import { advance, record } from './record.ts';
 import { type AutoscaleState, NEVER, serving, type TierState } from './state.ts';
+import { clearBroken } from './workers.ts';
 
 export interface Outcome {
   state: AutoscaleState;
