@@ -2,7 +2,7 @@ import type { Docker } from '../../docker/api.ts';
 import type { Edge } from '../../edge/model.ts';
 import type { Report } from '../../kit/events.ts';
 import type { TriggerType } from '../../triggers/model.ts';
-import type { Hands } from '../apply.ts';
+import type { Hands } from '../actions/hands.ts';
 import type { HostFacts } from '../budget.ts';
 import type { Crew } from '../crew.ts';
 import type { Fleet } from '../fleet.ts';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { lockPath } from '../../rollout/journal.ts';
 import { ownIdentity } from '../../state/process.ts';
-import type { Hands } from '../apply.ts';
+import type { Hands } from '../actions/hands.ts';
 import type { Crew } from '../crew.ts';
 import { type Fleet, openFleet } from '../fleet.ts';
 import { watchFolders } from '../folders.ts';

@@ -2,7 +2,7 @@ import type { ContainerSummary } from '../../docker/api.ts';
 import { COMPOSE } from '../../docker/labels.ts';
 import { unpause } from '../../docker/thaw.ts';
 import { unmarkWorker } from '../../state/workers.ts';
-import { finishDraining } from '../apply.ts';
+import { finishDraining } from '../actions/retire.ts';
 import { type Crew, tierIdOf } from '../crew.ts';
 import { currentMarks } from '../fleet.ts';
 import { holderOf, serveAgain } from './held.ts';
