@@ -57,19 +57,18 @@ async function signalIdle(
   if (hands.routed(crew, id)) await look();
   await quiesce(hands, crew, id);
   const heartbeatMs = tier.framework ? HEARTBEAT_MS[tier.framework] : 0;
-  if (heartbeatMs > 0) {
-    await sleep(heartbeatMs);
-    await look();
-  }
+  if (heartbeatMs > 0) await sleep(heartbeatMs);
   if (crew.hooks.preStop.length > 0) {
-    await runHooks(docker, await docker.inspectContainer(id), crew.hooks.preStop, 'pre_stop', hands.report);
     await look();
+    await runHooks(docker, await docker.inspectContainer(id), crew.hooks.preStop, 'pre_stop', hands.report);
   }
   await refuseIfHeld(hands, crew);
   const mark: WorkerMark = { kind: 'draining', service: tier.service, sinceMs: hands.now(), signalled: false, then, why };
   await markWorker(stateFolder, tier.project, id, mark);
   const exit = hands.exited(id);
   try {
+    // After everything that takes time, so that the signal follows the proof with nothing between.
+    await look();
     await docker.killContainer(id, crew.template?.stopSignal ?? 'SIGTERM');
   } catch (error) {
     await unmarkWorker(stateFolder, tier.project, id);
