@@ -2,7 +2,7 @@ import type { ContainerInfo, Docker, DockerEvent } from '../docker/api.ts';
 import { COMPOSE } from '../docker/labels.ts';
 import type { Report } from '../kit/events.ts';
 import { readWorkerMarks, unmarkWorker, type WorkerMark } from '../state/workers.ts';
-import { gone } from './apply.ts';
+import { gone } from './actions/hands.ts';
 import {
   type Crew,
   currentIdentity,

@@ -1,5 +1,6 @@
 import type { Docker } from '../docker/api.ts';
 import { EngineError } from '../docker/api.ts';
+import { onlyFile } from '../docker/tar.ts';
 import { sleep } from '../kit/wait.ts';
 import type { Framework, Reading, WorkerReading } from '../triggers/model.ts';
 import type { BusyProbe, Tier, Worker } from './model.ts';
@@ -88,9 +89,7 @@ async function readFileOf(docker: Docker, container: string, path: string): Prom
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
   }
-  const archive = await docker.getArchive(container, path);
-  const size = Number.parseInt(archive.toString('latin1', 124, 136), 8);
-  return archive.toString('utf8', 512, 512 + Math.min(size, 64));
+  return onlyFile(await docker.getArchive(container, path))?.content.toString('utf8', 0, 64) ?? '';
 }
 
 /** By what the kernel counts: nearly no CPU time for a while. Ends early once `look` finds something better to go by. */

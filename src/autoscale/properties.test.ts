@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { WorkerReading } from '../triggers/model.ts';
 import type { Action, AutoscaleEvent, HostBudget, Tier, Worker, WorkerPhase } from './model.ts';
-import { createState, decide, nextWakeMs, resumeState } from './policy/decide.ts';
+import { createState, decide, nextWakeMs } from './policy/decide.ts';
 import { tier, trigger } from './policy/fixtures.ts';
 import { type AutoscaleState, LIMITS, nanoCpus, serving } from './policy/state.ts';
 
@@ -92,7 +92,7 @@ class World {
     if (event.kind === 'notice' && noted) noted.noticed = true;
     const before = about === undefined ? 0 : this.servingIn(about);
     const { actions } = decide(this.state, { ...event, atMs: this.wall() } as AutoscaleEvent);
-    // It is persisted as text between any two events.
+    // A recording holds it as text, and a replay goes on from there.
     if (this.events % 40 === 0) this.state = JSON.parse(JSON.stringify(this.state));
     this.events += 1;
     for (const action of actions) {
@@ -386,11 +386,11 @@ class World {
     }
   }
 
-  /** The agent dies between persisting and acting, or while its actions are carried out; it comes back with what it had persisted, or with nothing. */
-  crash(doneBefore: number, isForgotten: boolean): void {
+  /** The agent dies before or while its actions are carried out; the next one begins with what Docker and the sources tell it. */
+  crash(doneBefore: number): void {
     for (let count = 0; count < doneBefore; count += 1) this.act(false);
     this.asked = [];
-    this.state = isForgotten ? createState(this.wall()) : resumeState(JSON.parse(JSON.stringify(this.state)));
+    this.state = createState(this.wall());
     this.told.clear();
     this.start();
   }
@@ -481,7 +481,7 @@ class World {
         this.read(entry);
         break;
       case 'crash':
-        this.crash(amount % 3, flag);
+        this.crash(amount % 3);
         break;
       case 'kill':
         this.kill(entry, flag);

@@ -1,9 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { run } from '../kit/spawn.ts';
-import { tarArchive } from './tar.ts';
+import { onlyFile, tarArchive } from './tar.ts';
 
 test('the tar command finds every file with its owner, mode and content', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'composure-tar-'));
@@ -36,4 +36,48 @@ test('what a tar header cannot hold is an error, not another file', () => {
   const file = { content: '', uid: 0, gid: 0, mode: 0 };
   expect(() => tarArchive([{ ...file, path: `/${'n'.repeat(120)}` }], new Date())).toThrow(RangeError);
   expect(() => tarArchive([{ ...file, path: '/a', uid: 8 ** 7 }], new Date())).toThrow(RangeError);
+});
+
+test.each([['ustar'], ['pax']])(
+  'a file that the tar command packs as %s is read with its owner, mode, time and content',
+  async (format) => {
+    const folder = await mkdtemp(join(tmpdir(), 'composure-tar-'));
+    try {
+      await writeFile(join(folder, 'token'), 'ü\n');
+      const flags = [
+        `--format=${format}`,
+        '--owner=1234',
+        '--group=5678',
+        '--numeric-owner',
+        '--mode=0400',
+        '--mtime=2026-11-24 06:00:00.5Z',
+      ];
+      expect((await run('tar', ['-cf', 'a.tar', ...flags, 'token'], { cwd: folder })).code).toBe(0);
+      const file = onlyFile(await readFile(join(folder, 'a.tar')));
+      expect(file).toEqual({
+        path: '/token',
+        content: Buffer.from('ü\n'),
+        uid: 1234,
+        gid: 5678,
+        mode: 0o400,
+        modified: new Date('2026-11-24T06:00:00Z'),
+      });
+      const packed = tarArchive([{ ...(file as NonNullable<typeof file>), path: '/run/secrets/token' }], new Date(0));
+      expect(onlyFile(packed)).toEqual({ ...file, path: '/run/secrets/token' });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  },
+);
+
+test('what is no regular file is none', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'composure-tar-'));
+  try {
+    await symlink('elsewhere', join(folder, 'link'));
+    expect((await run('tar', ['-cf', 'a.tar', 'link'], { cwd: folder })).code).toBe(0);
+    expect(onlyFile(await readFile(join(folder, 'a.tar')))).toBeUndefined();
+    expect(onlyFile(tarArchive([], new Date(0)))).toBeUndefined();
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });

@@ -266,7 +266,19 @@ describe('what is wrong is named with its place', () => {
     ],
     [
       '      triggers: [{type: queue, name: jobs, metadata: {list: a}}]\n      advanced: {scalingModifiers: {formula: jobs2 + 1, target: 5}}\n',
+      '7:37: x-autoscale.advanced.scalingModifiers.formula of service w: it is not understood at "jobs2", character 1: there is no trigger "jobs2" (jobs)',
+    ],
+    [
+      '      triggers: [{type: queue, name: jobs, metadata: {list: a}}]\n      advanced: {scalingModifiers: {formula: 2 + 3, target: 5}}\n',
       '7:37: x-autoscale.advanced.scalingModifiers.formula of service w: it reads none of the triggers jobs',
+    ],
+    [
+      '      triggers: [{type: queue, name: jobs, metadata: {list: a}}]\n      advanced: {scalingModifiers: {formula: "(jobs + 1", target: 5}}\n',
+      '7:37: x-autoscale.advanced.scalingModifiers.formula of service w: it is not understood at its end, character 10: expected ")"',
+    ],
+    [
+      '      triggers: [{type: queue, name: a-b, metadata: {list: a}}]\n      advanced: {scalingModifiers: {formula: a-b * 2, target: 5}}\n',
+      '7:37: x-autoscale.advanced.scalingModifiers.formula of service w: it is not understood at "a", character 1: there is no trigger "a" (a-b)',
     ],
     [`${QUEUE}      paused: yes please\n`, '7:7: x-autoscale.paused of service w: expected true or false, found "yes please"'],
     [

@@ -1,3 +1,5 @@
+import { Failure } from '../kit/errors.ts';
+import { parseFormula } from '../triggers/formula.ts';
 import { TRIGGERS, triggerType } from '../triggers/list.ts';
 import type { TriggerType } from '../triggers/model.ts';
 import {
@@ -271,12 +273,20 @@ function checkFallback(spec: AutoscaleSpec, path: Path, problems: Problem[]): vo
 /** KEDA's rule: a formula reads triggers by their names. */
 function checkFormula(spec: AutoscaleSpec, path: Path, problems: Problem[]): void {
   if (!spec.scalingModifiers) return;
-  const { formula } = spec.scalingModifiers;
   const where = [...path, 'advanced', 'scalingModifiers', 'formula'];
   const named = spec.triggers.flatMap(({ written }) => written.name ?? []);
-  if (named.length === 0) problems.push({ path: where, message: `${fieldName(where)}: a formula reads triggers by name; give them names` });
-  else if (!named.some((name) => new RegExp(`(?<![\\w.])${name}(?![\\w(])`).test(formula)))
-    problems.push({ path: where, message: `${fieldName(where)}: it reads none of the triggers ${named.join(', ')}` });
+  const wrong = formulaProblem(spec.scalingModifiers.formula, named);
+  if (wrong !== undefined) problems.push({ path: where, message: `${fieldName(where)}: ${wrong}` });
+}
+
+function formulaProblem(formula: string, named: readonly string[]): string | undefined {
+  if (named.length === 0) return 'a formula reads triggers by name; give them names';
+  try {
+    return parseFormula(formula, named).names.length > 0 ? undefined : `it reads none of the triggers ${named.join(', ')}`;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return error.message.replace(/^The formula/, 'it').replace(/\.$/, '');
+  }
 }
 
 /** They read nothing that a worker is connected to: what it is connected to is known from the other triggers. */

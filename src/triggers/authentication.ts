@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { text, word } from '../kit/fields.ts';
 import { fromEnvironment } from './environment.ts';
-import { variable } from './fields.ts';
+import { fromVariable } from './fields.ts';
 import { basic } from './http.ts';
 import type { TriggerContext } from './model.ts';
 
@@ -20,12 +20,6 @@ export interface Authentication {
   keyParamName?: string | undefined;
 }
 
-const named = (what: string, sample: string) =>
-  variable()
-    .optional()
-    .describe(`Variable of the service's environment that holds ${what}.`)
-    .meta({ samples: [sample] });
-
 export const AUTH_FIELDS = <M extends Mode>(...modes: M[]) => ({
   authMode: word(...modes)
     .optional()
@@ -35,13 +29,13 @@ export const AUTH_FIELDS = <M extends Mode>(...modes: M[]) => ({
     .optional()
     .describe('The same; KEDA takes both names. One mode at a time.')
     .meta({ samples: [modes[0]] }),
-  usernameFromEnv: named('the user, for `basic`', 'METRICS_USER'),
-  passwordFromEnv: named('the password, for `basic`', 'METRICS_PASSWORD'),
-  bearerTokenFromEnv: named('the token, for `bearer`', 'METRICS_TOKEN'),
+  usernameFromEnv: fromVariable('the user, for `basic`', 'METRICS_USER'),
+  passwordFromEnv: fromVariable('the password, for `basic`', 'METRICS_PASSWORD'),
+  bearerTokenFromEnv: fromVariable('the token, for `bearer`', 'METRICS_TOKEN'),
 });
 
 export const API_KEY_FIELDS = {
-  apiKeyFromEnv: named('the key, for `apiKey`', 'METRICS_KEY'),
+  apiKeyFromEnv: fromVariable('the key, for `apiKey`', 'METRICS_KEY'),
   method: word('header', 'query')
     .optional()
     .describe('Where `apiKey` is sent. Default: `header`.')

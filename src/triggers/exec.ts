@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { text } from '../kit/fields.ts';
-import { activation, target } from './fields.ts';
+import { activatesAbove, target } from './fields.ts';
 import type { TriggerType } from './model.ts';
 import { polled, WITHOUT_CONNECTION } from './polled.ts';
 
@@ -20,10 +20,7 @@ const metadata = z.strictObject({
   targetValue: target()
     .describe('What one worker is to have of it.')
     .meta({ samples: [5] }),
-  activationValue: activation()
-    .prefault('0')
-    .describe('Strictly above it there is something to do.')
-    .meta({ samples: [1] }),
+  activationValue: activatesAbove(),
 });
 
 type Metadata = z.output<typeof metadata>;

@@ -1,5 +1,5 @@
 import { parseDurationMs } from '../kit/duration.ts';
-import { scalar } from '../kit/fields.ts';
+import { flag, scalar } from '../kit/fields.ts';
 
 /** Scalars of the triggers' metadata beyond those that all our keys share. */
 
@@ -7,6 +7,13 @@ import { scalar } from '../kit/fields.ts';
 export const target = () => scalar('a number above 0', (text) => decimal(text, (value) => value > 0), 'number');
 /** An activation value: strictly above it there is something to do. */
 export const activation = () => scalar('a number, at least 0', (text) => decimal(text, (value) => value >= 0), 'number');
+
+/** The field of an activation value. */
+export const activatesAbove = (sample = 1) =>
+  activation()
+    .prefault('0')
+    .describe('Strictly above it there is something to do.')
+    .meta({ samples: [sample] });
 
 function decimal(text: string, allowed: (value: number) => boolean): number | undefined {
   if (!/^\d+(\.\d+)?$/.test(text.trim())) return undefined;
@@ -17,6 +24,13 @@ function decimal(text: string, allowed: (value: number) => boolean): number | un
 /** The name of a variable of the scaled service's environment. */
 export const variable = () =>
   scalar('the name of an environment variable', (text) => (/^[A-Za-z_][A-Za-z0-9_.-]*$/.test(text) ? text : undefined));
+
+/** A field that names the variable which holds what does not belong into a file, or what differs from host to host. */
+export const fromVariable = (what: string, sample: string) =>
+  variable()
+    .optional()
+    .describe(`Variable of the service's environment that holds ${what}.`)
+    .meta({ samples: [sample] });
 
 /** A query, of one line or many. */
 export const query = (expected = 'a query') => scalar(expected, (text) => (text.trim() === '' ? undefined : text));
@@ -31,6 +45,20 @@ export const timeout = () =>
     },
     'number',
   );
+
+/** How long one answer of `whose` may take. */
+export const answerTime = (whose: string) =>
+  timeout()
+    .optional()
+    .describe(`How long ${whose} may take; at most 4.5 s, which is the default.`)
+    .meta({ samples: ['3s'] });
+
+/** For a server whose certificate no known authority signed. */
+export const anyCertificate = () =>
+  flag()
+    .prefault('false')
+    .describe('Takes any certificate.')
+    .meta({ samples: [true] });
 
 /** "name=value,name=value" as KEDA writes maps. */
 export const pairs = () =>

@@ -4,7 +4,7 @@ import type { Admin, ISocketFactory, KafkaConfig, SASLOptions } from 'kafkajs';
 import { z } from 'zod';
 import { count, flag, scalar, text, word } from '../kit/fields.ts';
 import { fromEnvironment } from './environment.ts';
-import { target, variable } from './fields.ts';
+import { anyCertificate, fromVariable, target } from './fields.ts';
 import { lagReading, type PartitionOffsets, type Progress, progressAfter } from './kafka-lag.ts';
 import type { TriggerContext, TriggerType } from './model.ts';
 import { polled } from './polled.ts';
@@ -16,11 +16,7 @@ const servers = () =>
     const list = text.split(',').map((server) => server.trim());
     return list.every((server) => /^[\w.-]+:\d{1,5}$/.test(server)) ? list : undefined;
   });
-const pem = (what: string, sample: string) =>
-  variable()
-    .optional()
-    .describe(`Variable of the service's environment that holds ${what}, as PEM text.`)
-    .meta({ samples: [sample] });
+const pem = (what: string, sample: string) => fromVariable(`${what}, as PEM text`, sample);
 
 const metadata = z
   .strictObject({
@@ -28,10 +24,7 @@ const metadata = z
       .optional()
       .describe('Brokers to begin with, as `host:port` with commas between them.')
       .meta({ samples: ['kafka:9092'] }),
-    bootstrapServersFromEnv: variable()
-      .optional()
-      .describe("Variable of the service's environment that holds such a list.")
-      .meta({ samples: ['KAFKA_BROKERS'] }),
+    bootstrapServersFromEnv: fromVariable('such a list', 'KAFKA_BROKERS'),
     consumerGroup: text('the name of a consumer group')
       .describe('Group whose lag is measured.')
       .meta({ samples: ['workers'] }),
@@ -79,22 +72,13 @@ const metadata = z
       .prefault('none')
       .describe('How the client says who it is.')
       .meta({ samples: ['scram_sha512'] }),
-    usernameFromEnv: variable()
-      .optional()
-      .describe("Variable of the service's environment that holds the user.")
-      .meta({ samples: ['KAFKA_USER'] }),
-    passwordFromEnv: variable()
-      .optional()
-      .describe("Variable of the service's environment that holds the password.")
-      .meta({ samples: ['KAFKA_PASSWORD'] }),
+    usernameFromEnv: fromVariable('the user', 'KAFKA_USER'),
+    passwordFromEnv: fromVariable('the password', 'KAFKA_PASSWORD'),
     tls: word('enable', 'disable')
       .prefault('disable')
       .describe('Whether the brokers speak TLS.')
       .meta({ samples: ['enable'] }),
-    unsafeSsl: flag()
-      .prefault('false')
-      .describe('Takes any certificate.')
-      .meta({ samples: [true] }),
+    unsafeSsl: anyCertificate(),
     caFromEnv: pem("the authority that signed the brokers' certificates", 'KAFKA_CA'),
     certFromEnv: pem("the client's certificate", 'KAFKA_CERT'),
     keyFromEnv: pem("the certificate's key", 'KAFKA_KEY'),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { flag, scalar } from '../kit/fields.ts';
+import { scalar } from '../kit/fields.ts';
 import { API_KEY_FIELDS, AUTH_FIELDS, authHeaders, checkAuth } from './authentication.ts';
-import { activation, httpUrl, target, timeout } from './fields.ts';
+import { activatesAbove, answerTime, anyCertificate, httpUrl, target } from './fields.ts';
 import { get, parseJson, secretsOfUrl, shownUrl } from './http.ts';
 import type { TriggerType } from './model.ts';
 import { polled, WITHOUT_CONNECTION } from './polled.ts';
@@ -34,18 +34,9 @@ const metadata = z
     targetValue: target()
       .describe('What one worker is to have of it.')
       .meta({ samples: [10] }),
-    activationTargetValue: activation()
-      .prefault('0')
-      .describe('Strictly above it there is something to do.')
-      .meta({ samples: [1] }),
-    unsafeSsl: flag()
-      .prefault('false')
-      .describe('Takes any certificate.')
-      .meta({ samples: [true] }),
-    timeout: timeout()
-      .optional()
-      .describe('How long an answer may take; at most 4.5 s, which is the default.')
-      .meta({ samples: ['3s'] }),
+    activationTargetValue: activatesAbove(),
+    unsafeSsl: anyCertificate(),
+    timeout: answerTime('an answer'),
     ...AUTH_FIELDS('basic', 'bearer', 'apiKey'),
     ...API_KEY_FIELDS,
   })

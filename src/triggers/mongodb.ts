@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { Failure } from '../kit/errors.ts';
 import { port, scalar, text, word } from '../kit/fields.ts';
 import { fromEnvironment, fromEnvironmentIfNamed } from './environment.ts';
-import { activation, target, variable } from './fields.ts';
+import { activatesAbove, fromVariable, target } from './fields.ts';
 import type { TriggerContext, TriggerType } from './model.ts';
 import { polled } from './polled.ts';
 import { STATEMENT_LIMIT_MS } from './sql.ts';
@@ -33,14 +33,8 @@ const metadata = z
     queryValue: target()
       .describe('Documents that one worker is to have.')
       .meta({ samples: [5] }),
-    activationQueryValue: activation()
-      .prefault('0')
-      .describe('Strictly above it there is something to do.')
-      .meta({ samples: [1] }),
-    connectionStringFromEnv: variable()
-      .optional()
-      .describe("Variable of the service's environment that holds a `mongodb://` connection string. Instead of the parts below.")
-      .meta({ samples: ['MONGODB_URL'] }),
+    activationQueryValue: activatesAbove(),
+    connectionStringFromEnv: fromVariable('a `mongodb://` connection string. Instead of the parts below', 'MONGODB_URL'),
     scheme: word('mongodb', 'mongodb+srv')
       .optional()
       .describe('Default: `mongodb`.')
@@ -57,10 +51,7 @@ const metadata = z
       .optional()
       .describe('User that asks, of the database `dbName`.')
       .meta({ samples: ['scaler'] }),
-    passwordFromEnv: variable()
-      .optional()
-      .describe("Variable of the service's environment that holds the password.")
-      .meta({ samples: ['MONGO_PASSWORD'] }),
+    passwordFromEnv: fromVariable('the password', 'MONGO_PASSWORD'),
   })
   .superRefine((fields, context) => {
     const refuse = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });

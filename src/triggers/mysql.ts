@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { Failure } from '../kit/errors.ts';
 import { port, text } from '../kit/fields.ts';
 import { fromEnvironment, fromEnvironmentIfNamed } from './environment.ts';
-import { activation, query, target, variable } from './fields.ts';
+import { activatesAbove, fromVariable, query, target } from './fields.ts';
 import type { TriggerContext, TriggerType } from './model.ts';
 import { type Connection, parseMysqlConnection } from './mysql-connection.ts';
 import { polled } from './polled.ts';
@@ -20,14 +20,8 @@ const metadata = z
     queryValue: target()
       .describe('What one worker is to have of it.')
       .meta({ samples: [5] }),
-    activationQueryValue: activation()
-      .prefault('0')
-      .describe('Strictly above it there is something to do.')
-      .meta({ samples: [1] }),
-    connectionStringFromEnv: variable()
-      .optional()
-      .describe("Variable of the service's environment that holds `user:password@tcp(host:port)/database`. Instead of the parts below.")
-      .meta({ samples: ['MYSQL_DSN'] }),
+    activationQueryValue: activatesAbove(),
+    connectionStringFromEnv: fromVariable('`user:password@tcp(host:port)/database`. Instead of the parts below', 'MYSQL_DSN'),
     host: text('a host name')
       .optional()
       .describe('Where MySQL or MariaDB answers.')
@@ -40,14 +34,8 @@ const metadata = z
       .optional()
       .describe('User that asks; SELECT on what the query reads is enough.')
       .meta({ samples: ['scaler'] }),
-    usernameFromEnv: variable()
-      .optional()
-      .describe("Variable of the service's environment that holds the user's name.")
-      .meta({ samples: ['MYSQL_USER'] }),
-    passwordFromEnv: variable()
-      .optional()
-      .describe("Variable of the service's environment that holds the password.")
-      .meta({ samples: ['MYSQL_PASSWORD'] }),
+    usernameFromEnv: fromVariable("the user's name", 'MYSQL_USER'),
+    passwordFromEnv: fromVariable('the password', 'MYSQL_PASSWORD'),
     dbName: text('the name of a database')
       .optional()
       .describe('Database that is asked.')

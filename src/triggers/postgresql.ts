@@ -5,7 +5,7 @@ import { Failure } from '../kit/errors.ts';
 import { port, text, word } from '../kit/fields.ts';
 import { sleep } from '../kit/wait.ts';
 import { fromEnvironment, fromEnvironmentIfNamed } from './environment.ts';
-import { activation, query, target, variable } from './fields.ts';
+import { activatesAbove, fromVariable, query, target } from './fields.ts';
 import type { TriggerContext, TriggerType } from './model.ts';
 import { polled } from './polled.ts';
 import { type Connection, parsePostgresConnection, SSL_MODES, tlsAttempts } from './postgresql-connection.ts';
@@ -21,16 +21,8 @@ const metadata = z
     targetQueryValue: target()
       .describe('What one worker is to have of it.')
       .meta({ samples: [5] }),
-    activationTargetQueryValue: activation()
-      .prefault('0')
-      .describe('Strictly above it there is something to do.')
-      .meta({ samples: [1] }),
-    connectionFromEnv: variable()
-      .optional()
-      .describe(
-        "Variable of the service's environment that holds the connection string, as a URL or as `name=value` pairs. Instead of the parts below.",
-      )
-      .meta({ samples: ['DATABASE_URL'] }),
+    activationTargetQueryValue: activatesAbove(),
+    connectionFromEnv: fromVariable('the connection string, as a URL or as `name=value` pairs. Instead of the parts below', 'DATABASE_URL'),
     host: text('a host name')
       .optional()
       .describe('Where PostgreSQL answers.')
@@ -43,10 +35,7 @@ const metadata = z
       .optional()
       .describe('Role that asks; SELECT on what the query reads is enough.')
       .meta({ samples: ['scaler'] }),
-    passwordFromEnv: variable()
-      .optional()
-      .describe("Variable of the service's environment that holds the role's password.")
-      .meta({ samples: ['POSTGRES_PASSWORD'] }),
+    passwordFromEnv: fromVariable("the role's password", 'POSTGRES_PASSWORD'),
     dbName: text('the name of a database')
       .optional()
       .describe('Database that is asked.')

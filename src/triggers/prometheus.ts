@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { flag, text } from '../kit/fields.ts';
 import { AUTH_FIELDS, authHeaders, checkAuth } from './authentication.ts';
-import { activation, httpUrl, pairs, query, target, timeout } from './fields.ts';
+import { activatesAbove, answerTime, anyCertificate, httpUrl, pairs, query, target } from './fields.ts';
 import { get, parseJson, secretsOfUrl, shownUrl } from './http.ts';
 import type { Reading, TriggerType } from './model.ts';
 import { polled, WITHOUT_CONNECTION } from './polled.ts';
@@ -17,10 +17,7 @@ const metadata = z
     threshold: target()
       .describe('What one worker is to have of it.')
       .meta({ samples: [100] }),
-    activationThreshold: activation()
-      .prefault('0')
-      .describe('Strictly above it there is something to do.')
-      .meta({ samples: [5] }),
+    activationThreshold: activatesAbove(5),
     namespace: text('a namespace')
       .optional()
       .describe('Sent along with the query, as the gateways of Thanos ask for.')
@@ -39,14 +36,8 @@ const metadata = z
         '`true`, as in KEDA: no series, or one that is not a number, counts 0. `false`: the reading fails, and nothing is scaled down for it.',
       )
       .meta({ samples: [false] }),
-    unsafeSsl: flag()
-      .prefault('false')
-      .describe('Takes any certificate.')
-      .meta({ samples: [true] }),
-    timeout: timeout()
-      .optional()
-      .describe('How long an answer may take; at most 4.5 s, which is the default.')
-      .meta({ samples: ['3s'] }),
+    unsafeSsl: anyCertificate(),
+    timeout: answerTime('an answer'),
     ...AUTH_FIELDS('basic', 'bearer'),
   })
   .superRefine(checkAuth);

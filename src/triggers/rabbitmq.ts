@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { Failure } from '../kit/errors.ts';
 import { count, flag, scalar, text, word } from '../kit/fields.ts';
 import { fromEnvironment, fromEnvironmentIfNamed } from './environment.ts';
-import { activation, target, timeout, variable } from './fields.ts';
+import { activatesAbove, answerTime, anyCertificate, fromVariable, target, variable } from './fields.ts';
 import { basic, get, parseJson, shownUrl } from './http.ts';
 import type { OpenTrigger, TriggerContext, TriggerType } from './model.ts';
 import { polled, WITHOUT_CONNECTION } from './polled.ts';
@@ -21,14 +21,8 @@ const metadata = z
         'Where RabbitMQ answers: `amqp://` for the broker itself, `http://` for its management API. With user and password if it is without secrets, and the vhost as its path.',
       )
       .meta({ samples: ['amqp://rabbitmq:5672/', 'http://rabbitmq:15672/'] }),
-    hostFromEnv: variable()
-      .optional()
-      .describe("Variable of the service's environment that holds such an address.")
-      .meta({ samples: ['RABBITMQ_URL'] }),
-    usernameFromEnv: variable()
-      .optional()
-      .describe("Variable of the service's environment that holds the user, instead of the address's.")
-      .meta({ samples: ['RABBITMQ_USER'] }),
+    hostFromEnv: fromVariable('such an address', 'RABBITMQ_URL'),
+    usernameFromEnv: fromVariable("the user, instead of the address's", 'RABBITMQ_USER'),
     passwordFromEnv: variable()
       .optional()
       .describe('The same for the password; both or none.')
@@ -46,10 +40,7 @@ const metadata = z
         "What one worker is to have of it. With `QueueLength` it may be left out, and the tier's drain target decides; KEDA takes 20.",
       )
       .meta({ samples: [20] }),
-    activationValue: activation()
-      .prefault('0')
-      .describe('Strictly above it there is something to do.')
-      .meta({ samples: [5] }),
+    activationValue: activatesAbove(5),
     protocol: word('auto', 'amqp', 'http')
       .prefault('auto')
       .describe(
@@ -76,14 +67,8 @@ const metadata = z
       .prefault('false')
       .describe('Counts ready messages only. Needs the management API.')
       .meta({ samples: [true] }),
-    unsafeSsl: flag()
-      .prefault('false')
-      .describe('Takes any certificate.')
-      .meta({ samples: [true] }),
-    timeout: timeout()
-      .optional()
-      .describe('How long the management API may take; at most 4.5 s, which is the default.')
-      .meta({ samples: ['3s'] }),
+    unsafeSsl: anyCertificate(),
+    timeout: answerTime('the management API'),
   })
   .superRefine((fields, context) => {
     const refuse = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });

@@ -5,8 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import type { HostFacts } from '../../src/autoscale/budget.ts';
-import type { AutoscalerOptions } from '../../src/autoscale/loop.ts';
+
 import { runAutoscaler } from '../../src/autoscale/loop.ts';
+import type { AutoscalerOptions } from '../../src/autoscale/site/model.ts';
 import { openDocker } from '../../src/docker/api.ts';
 import { projectFolder } from '../../src/state/folder.ts';
 import type { ScenarioProject } from './scenario.ts';

@@ -3,8 +3,9 @@ import type { Action, AutoscaleEvent, Decision } from '../model.ts';
 import { takeSurplus } from './choose.ts';
 import { decisionOf } from './decision.ts';
 import { evaluate } from './desired.ts';
-import { advance, clearBroken, record } from './record.ts';
-import { type AutoscaleState, NEVER, recount, serving, type TierState } from './state.ts';
+import { advance, record } from './record.ts';
+import { type AutoscaleState, NEVER, serving, type TierState } from './state.ts';
+import { clearBroken } from './workers.ts';
 
 export interface Outcome {
   state: AutoscaleState;
@@ -13,25 +14,9 @@ export interface Outcome {
   decisions: Decision[];
 }
 
-/** Knows of no host and no tier yet: events tell. */
+/** Knows of no host and no tier yet: events tell, at the first start as after a crash. */
 export function createState(atMs: number): AutoscaleState {
   return { version: 1, nowMs: atMs, skewMs: 0, tiers: {}, held: {}, serial: 0 };
-}
-
-/**
- * A state that was kept while nobody decided: after a restart. What had been asked for is under way no more, done or not; the lists of workers
- * and the notices that the loop begins with tell the rest.
- */
-export function resumeState(kept: AutoscaleState): AutoscaleState {
-  for (const id in kept.tiers) {
-    const state = kept.tiers[id] as TierState;
-    state.workers = state.workers.filter(({ pending }) => pending !== 'create');
-    for (const worker of state.workers) delete worker.pending;
-    state.listed = false;
-    recount(state);
-  }
-  delete kept.host;
-  return kept;
 }
 
 /**
@@ -62,7 +47,7 @@ export function decide(state: AutoscaleState, event: AutoscaleEvent, explains = 
 
 /**
  * When to send a `tick` at the latest if nothing else happens before, on the events' clock. Undefined: no need. Read the sources first where
- * the last reading is older than a poll: nothing is taken away on a reading that is old (desired.ts, staleMs).
+ * the last reading is older than a poll: nothing is taken away on a reading that is old (demand.ts, staleMs).
  */
 export function nextWakeMs(state: AutoscaleState): number | undefined {
   let wakeMs = NEVER;

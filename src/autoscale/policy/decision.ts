@@ -1,6 +1,6 @@
 import { formatMs } from '../../kit/duration.ts';
 import type { Decision, TierTrigger } from '../model.ts';
-import { compositeValue, demandOf, isLost, roundUp, slotsFor } from './desired.ts';
+import { compositeValue, demandOf, isLost, roundUp, slotsFor } from './demand.ts';
 import { type AutoscaleState, LIMITS, serving, type TierState, type TriggerState } from './state.ts';
 
 /** The tier's count as it is now, and how it came about. */

@@ -3,7 +3,7 @@ import { printDecision } from '../explain.ts';
 import type { Tier } from '../model.ts';
 import { nextWakeMs } from './decide.ts';
 import { decisionOf } from './decision.ts';
-import { countFor, fallbackCount } from './desired.ts';
+import { countFor, fallbackCount } from './demand.ts';
 import { type Course, course, GIB, tier, trigger, worker } from './fixtures.ts';
 
 const HUGE = { cpus: 100, memoryBytes: 1000 * GIB, cores: 100 };

@@ -7,8 +7,8 @@ import { type CountChange, emptyWindow, type SlidingExtreme } from './stabilize.
 export const NEVER = Number.MIN_SAFE_INTEGER;
 
 /**
- * Everything that decide() remembers: plain data that JSON carries without loss, and that is enough to go on after a crash. Times in it are
- * on decide's own clock, which never goes back (`nowMs`); `skewMs` is what the events' clock is ahead of it.
+ * Everything that decide() remembers: plain data that JSON carries without loss, so that a recording can begin with it and a replay go on from
+ * there. Times in it are on decide's own clock, which never goes back (`nowMs`); `skewMs` is what the events' clock is ahead of it.
  */
 export interface AutoscaleState {
   version: 1;

@@ -1,5 +1,5 @@
 import { DEFAULT_PRICE, GB, HOUR_MS, type Price } from './model.ts';
-import type { Run } from './world.ts';
+import type { Run } from './world/model.ts';
 
 /** Colours for light and dark, by the order of the policies; the first one is drawn thick. */
 const COLOURS = [

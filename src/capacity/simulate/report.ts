@@ -1,6 +1,6 @@
 import type { TierClass } from '../../autoscale/model.ts';
 import { GB, HOUR_MS, type Price } from './model.ts';
-import type { Run, VirtualTier } from './world.ts';
+import type { Run, VirtualTier } from './world/model.ts';
 
 export interface TierReport {
   service: string;

@@ -9,7 +9,8 @@ import { threshold } from './policies/threshold.ts';
 import { reportOf } from './report.ts';
 import { referenceScenario, tierWith } from './scenario.ts';
 import { modelWorkload } from './workload.ts';
-import { type Policy, type Run, World } from './world.ts';
+import type { Policy, Run } from './world/model.ts';
+import { World } from './world.ts';
 
 const INSTANT = { ...MEASURED, detectMs: 0, exitMs: 0 };
 const FREE = { cpuHour: 0, gbHour: 0 };

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { Failure } from '../../kit/errors.ts';
 import { count, flag, port, scalar, text } from '../../kit/fields.ts';
 import { fromEnvironmentIfNamed } from '../environment.ts';
-import { variable } from '../fields.ts';
+import { fromVariable } from '../fields.ts';
 import type { TriggerContext } from '../model.ts';
 import type { RedisServer } from './link.ts';
 
@@ -14,23 +14,23 @@ export const serverFields = {
       'Where Redis listens: `host:port`, or a `redis://` or `rediss://` URL. A service of the project is named by its service name.',
     )
     .meta({ samples: ['redis:6379', 'redis://redis:6379/0'] }),
-  addressFromEnv: holding('the address, in either form; it may hold user and password', 'REDIS_URL'),
+  addressFromEnv: fromVariable('the address, in either form; it may hold user and password', 'REDIS_URL'),
   host: text('a host name')
     .optional()
     .describe('Host name, together with `port`, instead of `address`.')
     .meta({ samples: ['redis'] }),
-  hostFromEnv: holding('the host name', 'REDIS_HOST'),
+  hostFromEnv: fromVariable('the host name', 'REDIS_HOST'),
   port: port()
     .optional()
     .describe('Port, together with `host`.')
     .meta({ samples: [6379] }),
-  portFromEnv: holding('the port', 'REDIS_PORT'),
+  portFromEnv: fromVariable('the port', 'REDIS_PORT'),
   username: text('a user name')
     .optional()
     .describe('User of Redis’s access control list; left out, the default user.')
     .meta({ samples: ['scaler'] }),
-  usernameFromEnv: holding('the user name', 'REDIS_USER'),
-  passwordFromEnv: holding('the password', 'REDIS_PASSWORD'),
+  usernameFromEnv: fromVariable('the user name', 'REDIS_USER'),
+  passwordFromEnv: fromVariable('the password', 'REDIS_PASSWORD'),
   databaseIndex: count(0, 65_535)
     .optional()
     .describe('Number of the database. Left out: that of the URL, or 0.')
@@ -44,13 +44,6 @@ export const serverFields = {
     .describe('Take any certificate: for a server whose certificate no known authority signed.')
     .meta({ samples: [true] }),
 };
-
-function holding(holds: string, sample: string) {
-  return variable()
-    .optional()
-    .describe(`Variable of the scaled service’s environment that holds ${holds}.`)
-    .meta({ samples: [sample] });
-}
 
 type ServerMetadata = z.output<z.ZodObject<typeof serverFields>>;
 

@@ -1,4 +1,4 @@
-import type { Policy } from '../world.ts';
+import type { Policy } from '../world/model.ts';
 import { highestNumber, type ReplicaSet, reconcile } from './replica-set.ts';
 
 /** `replicas` workers of every tier for ever, or as many as a tier may have; in turn, while the host has room. */

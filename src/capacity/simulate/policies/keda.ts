@@ -1,6 +1,6 @@
 import type { ScalingRules } from '../../../autoscale/model.ts';
 import { seededRandom } from '../random.ts';
-import type { Policy, VirtualTier, World } from '../world.ts';
+import type { Policy, VirtualHost, VirtualTier } from '../world/model.ts';
 import { freshMemory, HPA_DEFAULTS, type HpaMemory, recommend, syncHpa } from './hpa.ts';
 import { type ChooseVictim, type ReplicaSet, randomVictim, reconcile } from './replica-set.ts';
 
@@ -58,7 +58,7 @@ interface ScaledObject extends ReplicaSet {
  * broker delivers again. Scheduling takes no time here, which flatters it; what does not fit the host is pending until something ends.
  */
 export function keda(name = 'keda', options: KedaOptions = KEDA): Policy {
-  let world: World;
+  let world: VirtualHost;
   let objects: ScaledObject[] = [];
   const choose: ChooseVictim = randomVictim(seededRandom(options.seed));
   const metric = (tier: VirtualTier): number => tier.queue.size + (options.inFlight ? tier.running : 0);

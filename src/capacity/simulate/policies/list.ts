@@ -1,5 +1,5 @@
 import { Failure } from '../../../kit/errors.ts';
-import type { Policy } from '../world.ts';
+import type { Policy } from '../world/model.ts';
 import { fixed } from './fixed.ts';
 import { KEDA, KEDA_TUNED, keda } from './keda.ts';
 import { ours } from './ours.ts';

@@ -1,7 +1,7 @@
 import type { Action, AutoscaleEvent, Worker } from '../../../autoscale/model.ts';
 import { createState, decide, nextWakeMs } from '../../../autoscale/policy/decide.ts';
 import type { Reading, WorkerReading } from '../../../triggers/model.ts';
-import type { Policy, VirtualTier, VirtualWorker, World } from '../world.ts';
+import type { Policy, VirtualHost, VirtualTier, VirtualWorker } from '../world/model.ts';
 
 const TICK = 0;
 const READ = 1;
@@ -22,7 +22,7 @@ interface Watched {
  * a reading: it is made up for before a tick, and where a look after a thaw is needed.
  */
 export function ours(): Policy {
-  let world: World;
+  let world: VirtualHost;
   const state = createState(0);
   const byId = new Map<string, VirtualWorker>();
   const ids: string[] = [];

@@ -1,4 +1,4 @@
-import type { VirtualTier, VirtualWorker, World } from '../world.ts';
+import type { VirtualHost, VirtualTier, VirtualWorker } from '../world/model.ts';
 
 /** A count that is kept for one tier, as a ReplicaSet or `compose up --scale` keeps it. */
 export interface ReplicaSet {
@@ -21,7 +21,7 @@ const alive = (tier: VirtualTier): VirtualWorker[] => tier.workers.filter(({ pha
 export const count = (set: ReplicaSet): number => alive(set.tier).length;
 
 /** Removes what is too much, busy or not; then starts what is missing, one of each set in turn, as far as the host has room. */
-export function reconcile(world: World, sets: ReplicaSet[], choose: ChooseVictim, graceMs: number | undefined): void {
+export function reconcile(world: VirtualHost, sets: ReplicaSet[], choose: ChooseVictim, graceMs: number | undefined): void {
   for (const { tier, wanted } of sets) {
     const workers = alive(tier);
     while (workers.length > wanted) {

@@ -1,4 +1,4 @@
-import type { Policy, World } from '../world.ts';
+import type { Policy, VirtualHost } from '../world/model.ts';
 import { count, highestNumber, type ReplicaSet, reconcile } from './replica-set.ts';
 
 export interface ThresholdOptions {
@@ -19,7 +19,7 @@ export const THRESHOLD: ThresholdOptions = { pollMs: 10_000, upAt: 1, emptyPolls
  * number.
  */
 export function threshold(options: ThresholdOptions = THRESHOLD): Policy {
-  let world: World;
+  let world: VirtualHost;
   let sets: ReplicaSet[];
   const empty: number[] = [];
   return {

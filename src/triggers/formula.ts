@@ -1,4 +1,4 @@
-import { Failure } from '../../kit/errors.ts';
+import { Failure } from '../kit/errors.ts';
 
 /** Metric values by trigger name; undefined: that trigger has none now. */
 export type Values = (name: string) => number | undefined;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Failure } from '../../kit/errors.ts';
+import { Failure } from '../kit/errors.ts';
 import { parseFormula } from './formula.ts';
 
 const values: Record<string, number> = { queue: 12, latency: 0.5, zero: 0 };
