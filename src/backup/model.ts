@@ -69,6 +69,11 @@ export interface SavedStore extends Store {
   /** The moment that the content is of: nothing written after it is in there. What a restore loses counts from here (RPO). */
   contentAt: string;
   facts?: Facts;
+  /**
+   * files, sqlite: what it was read from, for a restore to find the place again. The snapshot's root is the folder's content and says nothing of
+   * the folder itself: whose it is and its mode (the lowest 12 bits) stand here. `volume` as in PlannedStore.
+   */
+  origin?: { volume?: string; folder: string; target: string; uid: number; gid: number; mode: number };
   /** Files that the application removed while they were read. */
   vanished?: string[];
 }
