@@ -69,6 +69,11 @@ export interface SavedStore extends Store {
   /** The moment that the content is of: nothing written after it is in there. What a restore loses counts from here (RPO). */
   contentAt: string;
   facts?: Facts;
+  /**
+   * files, sqlite: what it was read from, for a restore to find the place again. The snapshot's root is the folder's content and says nothing of
+   * the folder itself: whose it is and its mode (the lowest 12 bits) stand here. `volume` as in PlannedStore.
+   */
+  origin?: { volume?: string; folder: string; target: string; uid: number; gid: number; mode: number };
   /** Files that the application removed while they were read. */
   vanished?: string[];
 }
@@ -87,6 +92,8 @@ export interface Manifest {
   images: Record<string, { reference: string; id: string; digest?: string }>;
   /** SHA-256 of Compose's resolved model. */
   composeHash: string;
+  /** The services that alone were asked for (`backup run --only`): the set does not hold the whole project. */
+  only?: string[];
   stores: SavedStore[];
 }
 
@@ -98,6 +105,10 @@ export interface BackupSet {
   at: string;
   /** False: it has no manifest, because the run failed, was killed, or is still at work. */
   complete: boolean;
+  /** Made to be able to take a restore back: of data that was about to be replaced. */
+  safety: boolean;
+  /** The services that alone were asked for: such a set is complete as far as it goes, and no drill, rebuild or retention rule takes it for one of the whole project. */
+  only?: string[];
   host: string;
   /** Id of the manifest's snapshot. */
   manifest?: string;
@@ -220,6 +231,8 @@ export interface BackupWorld {
   stateFolder: string;
   /** Variables for restic, secrets among them: environment of the child process only. */
   secrets: Record<string, string>;
+  /** Addresses of the channels in x-composure.backup.notify, by the secret that holds each. Undefined: nobody is told. */
+  addresses?: Record<string, string>;
   report: Report;
   signal: AbortSignal;
   /** Of this package. */
