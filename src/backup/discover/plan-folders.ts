@@ -119,6 +119,7 @@ function storesOf(shared: Shared, apart: readonly string[], warnings: string[]):
     name,
     folder,
     ...(volume === undefined ? {} : { volume }),
+    ...(isFile ? { file: basename(source) } : {}),
     target,
     ...(seen.unmounted === undefined ? {} : { unmounted: seen.unmounted }),
     users: [...new Set(mounts.filter(({ writable }) => writable).map((mount) => mount.service.name))],
