@@ -131,7 +131,7 @@ function storesOf(shared: Shared, apart: readonly string[], warnings: string[]):
       ...common,
       id: storeId(service.name, 'sqlite', name),
       kind: 'sqlite',
-      why: `begin as SQLite databases do; each is copied as it is at one moment`,
+      why: `each as it is at one moment`,
       databases,
       exclude: [],
       consistency: 'none',
