@@ -16,10 +16,30 @@ export interface Shared {
   startLoading: (io: Io, flags: ProjectFlags) => Promise<Project>;
 }
 
+const collect = (value: string, all: string[] = []): string[] => [...all, value];
+
 /** composure backup …: one block and one file in commands/backup/ for each command. */
 export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, shared: Shared): void {
   const { onProject, confirmable, waiting, example, startLoading } = shared;
   const backup = program.command('backup').description('backups that have been restored: encrypted by restic, proved by drills');
+
+  // Making one.
+  waiting(onProject(backup.command('run')))
+    .description('save everything of the project as one set: databases, volumes, the project itself; all or nothing')
+    .option('--only <service>', 'only what belongs to this service; may be given several times', collect)
+    .option('--dry-run', 'say what would be saved and what not, and touch nothing')
+    .addHelpText(
+      'after',
+      example('backup run', 'backup run --dry-run', 'backup run --only db --only uploads', 'backup run --wait 10m --json'),
+    )
+    .action(async (flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/backup/run.ts')).backupRunCommand(io, flags, project);
+    });
+  onProject(backup.command('status'))
+    .description('the last set, the last proven one, how everything went last and when it is next; asks this host alone')
+    .addHelpText('after', example('backup status', 'backup status --json'))
+    .action(async (flags) => (await import('./commands/backup/status.ts')).backupStatusCommand(io, flags));
 
   // What there is.
   onProject(backup.command('list'))
