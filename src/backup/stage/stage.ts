@@ -1,6 +1,6 @@
 import type { Manifest, SavedStore } from '../model.ts';
 import type { Restic } from '../restic/program.ts';
-import type { StageTargets, StageWorld, Staged } from './model.ts';
+import type { Staged, StageTargets, StageWorld } from './model.ts';
 
 /**
  * Puts stores of a set into fresh places: folders by restic, databases by a server of the service's own image and environment that loads the
