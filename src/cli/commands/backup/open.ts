@@ -17,7 +17,8 @@ export async function openWorld(io: Io, flags: ProjectFlags, loading: Promise<Pr
     project,
     docker: openDocker(engineSocket(io.env)),
     stateFolder: stateFolder(io.env),
-    secrets: await resticSecrets(io, project),
+    secrets: await valuesOf(io, project, project.settings.backup?.secrets ?? []),
+    addresses: await valuesOf(io, project, project.settings.backup?.notify?.map(({ secret }) => secret) ?? []),
     report: reporter(io, flags),
     signal: io.signal ?? interruption(),
     version: packageVersion(),
@@ -36,10 +37,14 @@ export function resticOf(io: Io, { project, secrets, report }: BackupWorld): Pro
   return openRestic(project.settings.backup, secrets, { env: io.env, report, ...(image === undefined ? {} : { image }) });
 }
 
-async function resticSecrets(io: Io, { folder, environment, settings }: Project): Promise<Record<string, string>> {
-  const names = settings.backup?.secrets ?? [];
+/** The agent started this command, by its schedule. */
+export const isScheduled = (io: Io): boolean => io.env.COMPOSURE_SCHEDULED === '1';
+
+async function valuesOf(io: Io, { folder, environment }: Project, names: readonly string[]): Promise<Record<string, string>> {
   const given = Object.fromEntries(names.flatMap((name) => (io.env[name] === undefined ? [] : [[name, io.env[name] ?? '']])));
+  const wanted = names.filter((name) => !(name in given));
+  if (wanted.length === 0) return given;
   const secrets = await openSecrets({ folder, ...(environment === undefined ? {} : { environment }) }, io.env);
-  const stored = names.filter((name) => !(name in given) && secrets?.names.includes(name));
+  const stored = wanted.filter((name) => secrets?.names.includes(name));
   return { ...(secrets && stored.length > 0 ? await secretEnvironment(secrets, stored) : {}), ...given };
 }
