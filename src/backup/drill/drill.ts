@@ -104,11 +104,11 @@ async function carryOut(
   const labels = scratchLabels(plan.id, kept === undefined ? undefined : project.name);
   const made = await makeVolumes(docker, plan, labels);
   report({ kind: 'note', text: `set ${plan.set} goes into the scratch project ${plan.project}` });
-  await makeFiles(world, restic, plan, saved.store);
+  const files = await makeFiles(world, restic, plan, saved.store);
   const images = Object.fromEntries(Object.entries(observed.images).map(([service, { id }]) => [service, id]));
   const targets = stageTargets(plan, { images, env: project.compose.env, labels, made });
   for (const { name } of plan.volumes) await requireScratch(docker, name, plan.id);
-  const staged = await stageStores(world, restic, manifest, manifest.stores, targets);
+  const staged = [files, ...(await stageStores(world, restic, manifest, manifest.stores, targets))];
   const stagedAt = Date.now();
   const isWhole = staged.every(({ differences }) => differences.length === 0);
   const model = scratchModel(plan.source, { ...targets, engine: observed.engine }).model;

@@ -3,12 +3,15 @@ import { join } from 'node:path';
 import type { Docker } from '../../docker/api.ts';
 import { OURS } from '../../docker/labels.ts';
 import { Failure } from '../../kit/errors.ts';
+import { folderFacts } from '../files/facts.ts';
 import { isWithin } from '../files/mounts.ts';
 import { walk } from '../files/walk.ts';
 import type { SavedStore } from '../model.ts';
 import { backupFolder } from '../places.ts';
 import type { Restic } from '../restic/program.ts';
-import type { StageTargets, StageWorld } from '../stage/model.ts';
+import { differences } from '../stage/compare.ts';
+import { inStep } from '../stage/load-dumps.ts';
+import type { Staged, StageTargets, StageWorld } from '../stage/model.ts';
 import { restoreFiles } from '../stage/restore-files.ts';
 import type { DrillPlan } from './model.ts';
 
@@ -36,10 +39,13 @@ export async function requireScratch(docker: Docker, name: string, id: string): 
 }
 
 /** Puts the set's copy of the project's files where the scratch services will read them. Throws RESTORE_FAILED, REPOSITORY_*. */
-export async function makeFiles(world: StageWorld, restic: Restic, { files: { tree } }: DrillPlan, store: SavedStore): Promise<void> {
-  await mkdir(tree, { recursive: true, mode: 0o700 });
-  await restoreFiles(restic, store, tree, world);
-  await requireNoWayOut(tree);
+export function makeFiles(world: StageWorld, restic: Restic, { files: { tree } }: DrillPlan, store: SavedStore): Promise<Staged> {
+  return inStep(world, store, async () => {
+    await mkdir(tree, { recursive: true, mode: 0o700 });
+    await restoreFiles(restic, store, tree, world);
+    await requireNoWayOut(tree);
+    return differences(store.facts, await folderFacts(tree));
+  });
 }
 
 /** A link in a bound folder would give a container what it leads to, on this host. Throws RESTORE_FAILED. */
