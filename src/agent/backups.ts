@@ -39,19 +39,27 @@ export interface BackupsOptions {
 export async function runBackups(options: BackupsOptions): Promise<void> {
   const { signal, report, everyMs = LOOK_EVERY_MS } = options;
   const tried = new Map<string, number>();
-  let lastProblem = '';
+  const attempt = onceSaid(report);
   while (!signal.aborted) {
-    try {
-      await endHoldsOfDead(options);
-      await startDue(options, tried);
-      lastProblem = '';
-    } catch (error) {
-      const text = (error as Error).message;
-      if (!signal.aborted && text !== lastProblem) report({ kind: 'warning', text: `backups: ${text}` });
-      lastProblem = text;
-    }
+    await attempt('containers that a backup held', async () => void (await endHoldsOfDead(options)));
+    await attempt('backups', () => startDue(options, tried));
     if (!signal.aborted) await sleep(everyMs, undefined, { signal }).catch(() => {});
   }
+}
+
+/** Does something that is done over and over; what is wrong is said once, until it is something else. */
+function onceSaid(report: Report): (what: string, work: () => Promise<void>) => Promise<void> {
+  const said = new Map<string, string>();
+  return async (what, work) => {
+    try {
+      await work();
+      said.delete(what);
+    } catch (error) {
+      const text = (error as Error).message;
+      if (said.get(what) !== text) report({ kind: 'warning', text: `${what}: ${text}` });
+      said.set(what, text);
+    }
+  };
 }
 
 /** The projects whose backups the agent looks after, for its status. */

@@ -6,14 +6,14 @@ import { packageVersion } from '../../../kit/package.ts';
 import type { Project } from '../../../project/model.ts';
 import { openSecrets, secretEnvironment } from '../../../secrets/open.ts';
 import { stateFolder } from '../../../state/folder.ts';
-import { interruption, reporter } from '../../context.ts';
+import { followBackups, interruption, reporter } from '../../context.ts';
 import type { ProjectFlags } from '../../flags.ts';
 import type { Io } from '../../io.ts';
 
 /** What every backup command works on. Secrets that the environment sets keep the value they have there. */
-export async function openWorld(io: Io, flags: ProjectFlags, loading: Promise<Project>): Promise<BackupWorld> {
+export async function openWorld(io: Io, flags: ProjectFlags & { dryRun?: boolean }, loading: Promise<Project>): Promise<BackupWorld> {
   const project = await loading;
-  return {
+  const world: BackupWorld = {
     project,
     docker: openDocker(engineSocket(io.env)),
     stateFolder: stateFolder(io.env),
@@ -24,6 +24,8 @@ export async function openWorld(io: Io, flags: ProjectFlags, loading: Promise<Pr
     version: packageVersion(),
     host: hostname(),
   };
+  if (!flags.dryRun) await followBackups(io, flags, world);
+  return world;
 }
 
 /** The same, with restic. Throws BACKUP_NOT_SET_UP, RESTIC_MISSING; asks nothing of the repository. */
