@@ -58,7 +58,7 @@ export const postgresRoles: DumpType = {
   },
 };
 
-/** pg_dumpall says at its end that it came there; newer ones take back their \restrict after it. */
+/** pg_dumpall says at its end that it came there. */
 export function rolesCheck(): WholeCheck {
   let tail = Buffer.alloc(0);
   return {
@@ -67,7 +67,7 @@ export function rolesCheck(): WholeCheck {
     },
     end() {
       if (tail.length === 0) return 'the dump is empty';
-      return /\n-- PostgreSQL database cluster dump complete\n--\n+(\\unrestrict \S+\n+)?$/.test(tail.toString('utf8'))
+      return tail.toString('utf8').endsWith('\n-- PostgreSQL database cluster dump complete\n--\n\n')
         ? undefined
         : 'the dump lacks its last line, “PostgreSQL database cluster dump complete”';
     },
