@@ -20,6 +20,10 @@ const READ_ONLY = new Set([
   'secrets get',
   'secrets list',
   'secrets recipients list',
+  'backup list',
+  'backup show',
+  'backup status',
+  'backup verify',
   'agent status',
   'agent logs',
   'secrets get',
@@ -121,6 +125,8 @@ test('the top level at a glance', async () => {
                                           this host
       secrets                             values that the project needs and Git may
                                           hold only encrypted (age)
+      backup                              backups that have been restored: encrypted
+                                          by restic, proved by drills
       agent                               the one long-running process of this host:
                                           it scales services, follows containers and
                                           keeps certificates valid

@@ -55,7 +55,8 @@ function sharedFolders(project: Project, observed: Observed, plan: BackupPlan): 
       }
       const seen = observed.folders[source];
       if (!seen) {
-        plan.leftOut.push({ what: `volume ${volume} (${service.name}:${target})`, why: 'does not exist yet' });
+        const what = `volume ${volume}`;
+        if (!plan.leftOut.some((one) => one.what === what)) plan.leftOut.push({ what, why: 'does not exist yet' });
         continue;
       }
       const shared = found.get(source) ?? { source, seen, mounts: [] };
@@ -119,6 +120,7 @@ function storesOf(shared: Shared, apart: readonly string[], warnings: string[]):
     name,
     folder,
     ...(volume === undefined ? {} : { volume }),
+    ...(isFile ? { file: basename(source) } : {}),
     target,
     ...(seen.unmounted === undefined ? {} : { unmounted: seen.unmounted }),
     users: [...new Set(mounts.filter(({ writable }) => writable).map((mount) => mount.service.name))],
@@ -130,7 +132,7 @@ function storesOf(shared: Shared, apart: readonly string[], warnings: string[]):
       ...common,
       id: storeId(service.name, 'sqlite', name),
       kind: 'sqlite',
-      why: `begin as SQLite databases do; each is copied as it is at one moment`,
+      why: `each as it is at one moment`,
       databases,
       exclude: [],
       consistency: 'none',

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../../kit/errors.ts';
 import type { PlannedStore, SavedStore } from '../model.ts';
@@ -6,7 +6,7 @@ import { resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
 import { type Saved, saveFolder } from '../restic/save.ts';
 import { excluder, resticExcludes } from './exclude.ts';
-import { folderFacts, snapshotFacts } from './facts.ts';
+import { NO_FILES, snapshotFacts } from './facts.ts';
 import { lostMount, mountPointOf, readMounts, unmountedAt } from './mounts.ts';
 import { copyDatabases } from './sqlite.ts';
 import { walk } from './walk.ts';
@@ -32,18 +32,22 @@ type Outcome = Omit<SavedStore, 'id' | 'kind' | 'service' | 'name' | 'startedAt'
  * though it should, or lies on a disk that is not mounted; and REPOSITORY_*.
  */
 export async function saveFiles(restic: Restic, store: FilesStore, options: SaveOptions): Promise<Outcome> {
-  const mountPoint = await requireFolder(store, options.previous);
+  const { mountPoint, origin } = await requireFolder(store, options.previous);
   const contentAt = new Date().toISOString();
-  const isEmpty = await holdsNoFile(store);
-  if (isEmpty && !store.mayBeEmpty) throw emptyFailure(store);
+  const content = await look(store);
+  if (content !== 'files' && !store.mayBeEmpty) throw emptyFailure(store);
+  if (content === 'nothing') {
+    const saved = await saveEmpty(restic, options);
+    return { ...outcome(restic, saved, { contentAt, facts: NO_FILES, origin }), path: `/${EMPTY}` };
+  }
   const exclude = resticExcludes(store.folder, store.exclude);
-  const saved = isEmpty ? await saveEmpty(restic, store, options) : await saveFolder(restic, { ...options, folder: store.folder, exclude });
+  const saved = await saveFolder(restic, { ...options, folder: store.folder, exclude });
   const facts = await snapshotFacts(restic, saved.snapshot);
   if (facts.files === 0 && !store.mayBeEmpty) {
     await forget(restic, saved.snapshot);
     throw emptyFailure(store);
   }
-  return outcome(restic, saved, { contentAt, facts: store.volume === undefined ? { ...facts, mountPoint } : facts });
+  return outcome(restic, saved, { contentAt, facts: store.volume === undefined ? { ...facts, mountPoint } : facts, origin });
 }
 
 /**
@@ -51,13 +55,13 @@ export async function saveFiles(restic: Restic, store: FilesStore, options: Save
  * Throws BACKUP_FAILED for a damaged one, DISK_FULL where the copies do not fit into `scratch`, and REPOSITORY_*.
  */
 export async function saveDatabases(restic: Restic, store: FilesStore, options: SaveOptions): Promise<Outcome> {
-  await requireFolder(store, options.previous);
+  const { origin } = await requireFolder(store, options.previous);
   const { scratch, signal } = options;
   const copied = await copyDatabases(store.folder, store.databases ?? [], { scratch, signal, store: store.id });
   try {
     const saved = await saveFolder(restic, { ...options, folder: copied.folder, exclude: [] });
     return {
-      ...outcome(restic, saved, copied),
+      ...outcome(restic, saved, { ...copied, origin }),
       tool: `SQLite ${process.versions.sqlite}, restic ${restic.version}`,
       ...(copied.vanished.length > 0 ? { vanished: copied.vanished } : {}),
     };
@@ -66,7 +70,11 @@ export async function saveDatabases(restic: Restic, store: FilesStore, options: 
   }
 }
 
-const outcome = (restic: Restic, saved: Saved, { contentAt, facts }: Required<Pick<SavedStore, 'contentAt' | 'facts'>>): Outcome => ({
+const outcome = (
+  restic: Restic,
+  saved: Saved,
+  { contentAt, facts, origin }: Required<Pick<SavedStore, 'contentAt' | 'facts' | 'origin'>>,
+): Outcome => ({
   tool: `restic ${restic.version}`,
   snapshot: saved.snapshot,
   path: '/',
@@ -74,10 +82,14 @@ const outcome = (restic: Restic, saved: Saved, { contentAt, facts }: Required<Pi
   added: saved.added,
   contentAt,
   facts,
+  origin,
   ...(saved.vanished.length > 0 ? { vanished: saved.vanished } : {}),
 });
 
-async function requireFolder(store: FilesStore, previous: SavedStore | undefined): Promise<string> {
+async function requireFolder(
+  store: FilesStore,
+  previous: SavedStore | undefined,
+): Promise<{ mountPoint: string; origin: NonNullable<SavedStore['origin']> }> {
   const found = await stat(store.folder).catch(() => undefined);
   if (!found?.isDirectory()) {
     throw new Failure('BACKUP_FAILED', `${store.id}: ${found ? 'is no folder' : 'the folder does not exist'}`, {
@@ -98,19 +110,23 @@ async function requireFolder(store: FilesStore, previous: SavedStore | undefined
       next: `mount it: mount ${missing}; what lies in the folder now is not what the service wrote there`,
     });
   }
-  return mountPoint;
+  const { folder, file, volume, target } = store;
+  const { uid, gid, mode } = found;
+  const names = { ...(volume === undefined ? {} : { volume }), folder, ...(file === undefined ? {} : { file }), target };
+  return { mountPoint, origin: { ...names, uid, gid, mode: mode & 0o7777 } };
 }
 
-async function holdsNoFile({ folder, exclude }: FilesStore): Promise<boolean> {
+async function look({ folder, exclude }: FilesStore): Promise<'files' | 'folders' | 'nothing'> {
   const isOut = excluder(exclude);
-  let isEmpty = true;
+  let content: 'files' | 'folders' | 'nothing' = 'nothing';
   await walk(folder, ({ path, stat: found }) => {
     if (isOut(path.toString('utf8'))) return 'skip';
-    if (found.isDirectory()) return undefined;
-    isEmpty = false;
+    if (content === 'nothing' && !found.isSocket()) content = 'folders';
+    if (!found.isFile()) return undefined;
+    content = 'files';
     return 'stop';
   });
-  return isEmpty;
+  return content;
 }
 
 const emptyFailure = ({ id, folder, volume }: FilesStore): Failure =>
@@ -119,19 +135,16 @@ const emptyFailure = ({ id, folder, volume }: FilesStore): Failure =>
     next: 'a wrong name and a disk that is not mounted look like that; if it may be empty, say so: x-backup: {empty: true}',
   });
 
-/** restic makes no snapshot where its patterns leave nothing; the store is then as empty as this folder. */
-async function saveEmpty(restic: Restic, store: FilesStore, options: SaveOptions): Promise<Saved> {
-  const empty = await mkdtemp(join(options.scratch, 'empty-'));
+/** restic makes no snapshot of nothing: an empty store is an empty folder of this name in its snapshot. */
+const EMPTY = 'empty';
+
+async function saveEmpty(restic: Restic, options: SaveOptions): Promise<Saved> {
+  const folder = await mkdtemp(join(options.scratch, 'empty-'));
   try {
-    const facts = await folderFacts(store.folder, store.exclude);
-    const hasFolders = facts.folders > 0;
-    return await saveFolder(restic, {
-      ...options,
-      folder: hasFolders ? store.folder : empty,
-      exclude: hasFolders ? resticExcludes(store.folder, store.exclude) : [],
-    });
+    await mkdir(join(folder, EMPTY));
+    return await saveFolder(restic, { ...options, folder, exclude: [] });
   } finally {
-    await rm(empty, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
