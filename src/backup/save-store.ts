@@ -27,9 +27,19 @@ export async function saveStore(
     case 'project':
       return { ...own, startedAt, ...(await saveProject(world, restic, store, given)), endedAt: new Date().toISOString() };
     case 'files':
-      return { ...own, startedAt, ...(await saveFiles(restic, store, given)), endedAt: new Date().toISOString() };
+      return {
+        ...own,
+        startedAt,
+        ...(await saveFiles(restic, store, given)),
+        endedAt: new Date().toISOString(),
+      };
     case 'sqlite':
-      return { ...own, startedAt, ...(await saveDatabases(restic, store, given)), endedAt: new Date().toISOString() };
+      return {
+        ...own,
+        startedAt,
+        ...(await saveDatabases(restic, store, given)),
+        endedAt: new Date().toISOString(),
+      };
     default:
       return saveDatabase(world, restic, own, options);
   }

@@ -1,6 +1,6 @@
 import { Failure } from '../../kit/errors.ts';
 import type { DumpContext, DumpType, Facts, RunningDump, WholeCheck } from '../model.ts';
-import { ask } from './in-container.ts';
+import { ask, feed } from './in-container.ts';
 import { client, postgres, query } from './postgres.ts';
 
 async function roles(context: Omit<DumpContext, 'name'>): Promise<Facts> {
@@ -47,12 +47,7 @@ export const postgresRoles: DumpType = {
       },
     );
     load.stdout.resume();
-    try {
-      for await (const chunk of input) await load.write(chunk);
-      load.endInput();
-    } catch {
-      // psql has ended and says why.
-    }
+    await feed(load, input);
     const { code, stderr } = await load.ended;
     const errors = stderr.split('\n').filter((line) => /\b(ERROR|FATAL|error):/.test(line) && !/role ".*" already exists$/.test(line));
     if (code === 0 && errors.length === 0) return;
