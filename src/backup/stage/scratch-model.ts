@@ -1,11 +1,6 @@
 import { normalize } from 'node:path';
+import { list, type Mapping, mapping } from './mapping.ts';
 import type { ComposeModel } from './model.ts';
-
-type Mapping = Record<string, unknown>;
-
-const mapping = (value: unknown): Mapping =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Mapping) : {};
-const list = (value: unknown): Mapping[] => (Array.isArray(value) ? value.map(mapping) : []);
 
 export interface ScratchOptions {
   project: string;
