@@ -5,7 +5,7 @@ import type { Manifest } from '../model.ts';
 import { isDump } from '../stage/load-dumps.ts';
 import { list, mapping } from '../stage/mapping.ts';
 import type { ComposeModel } from '../stage/model.ts';
-import { isHarmless } from '../stage/scratch-model.ts';
+import { isHarmless } from '../stage/scratch-mounts.ts';
 import type { DrillObserved, DrillPlan, DrillVolume } from './model.ts';
 
 /** How the name of a volume begins that only an image declares: no volume of Docker can be called so. */
