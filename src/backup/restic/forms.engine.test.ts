@@ -1,9 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../../../test/support/eventually.ts';
+import { allCommandLines, type Process, processOf } from '../../../test/support/processes.ts';
 import { type S3, startS3 } from '../../../test/support/s3.ts';
 import { type Sftp, startSftp } from '../../../test/support/sftp.ts';
 import { OURS } from '../../docker/labels.ts';
@@ -109,7 +110,7 @@ describe.each(['on the PATH', 'in its image'])('restic %s', (form) => {
     const repository = join(folder, `secrets-${form}`);
     const restic = await openRestic(settings(repository), secrets, { env: { ...process.env, PATH: path } });
     await createRepository(restic);
-    let seen: { command: string[]; environment: string } | undefined;
+    let seen: Process | undefined;
     let inspected = '';
     await saveStream(restic, {
       file: 'slow',
@@ -142,7 +143,7 @@ test('restic in its image ends with the program that asked for it, and leaves no
     { env: { ...process.env, PATH: withoutRestic() } },
   );
   await createRepository(restic);
-  let docker: { pid: number } | undefined;
+  let docker: Process | undefined;
   const saving = saveStream(restic, {
     file: 'never',
     tags: [],
@@ -173,28 +174,4 @@ test('without restic and without its image it says how to get either', async () 
 
 async function* chunksOf(...texts: string[]): AsyncGenerator<Uint8Array> {
   for (const text of texts) yield Buffer.from(text);
-}
-
-function processOf(program: string, argument: string): { pid: number; command: string[]; environment: string } {
-  for (const pid of pids()) {
-    const command = fileOf(pid, 'cmdline').split('\0').slice(0, -1);
-    const environment = fileOf(pid, 'environ');
-    if (command[0]?.split('/').at(-1) !== program || !(environment + command.join(' ')).includes(argument)) continue;
-    return { pid, command: [program, ...command.slice(1)], environment };
-  }
-  throw new Error(`no ${program} works on ${argument}`);
-}
-
-const pids = (): number[] =>
-  readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number);
-const allCommandLines = (): string[] => pids().map((pid) => fileOf(pid, 'cmdline').replaceAll('\0', ' '));
-
-function fileOf(pid: number, name: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${name}`, 'latin1');
-  } catch {
-    return '';
-  }
 }
