@@ -55,7 +55,8 @@ function sharedFolders(project: Project, observed: Observed, plan: BackupPlan): 
       }
       const seen = observed.folders[source];
       if (!seen) {
-        plan.leftOut.push({ what: `volume ${volume} (${service.name}:${target})`, why: 'does not exist yet' });
+        const what = `volume ${volume}`;
+        if (!plan.leftOut.some((one) => one.what === what)) plan.leftOut.push({ what, why: 'does not exist yet' });
         continue;
       }
       const shared = found.get(source) ?? { source, seen, mounts: [] };
