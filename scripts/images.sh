@@ -22,6 +22,7 @@ images=(
   'busybox=busybox:1'
   'rabbitmq=rabbitmq:4-management-alpine'
   'mariadb=mariadb:11'
+  'restic=restic/restic:0.19.1'
   'nats=nats:2-alpine'
   'prometheus=prom/prometheus:latest'
 )

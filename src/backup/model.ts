@@ -98,6 +98,8 @@ export interface BackupSet {
   at: string;
   /** False: it has no manifest, because the run failed, was killed, or is still at work. */
   complete: boolean;
+  /** Made to be able to take a restore back: of data that was about to be replaced. */
+  safety: boolean;
   host: string;
   /** Id of the manifest's snapshot. */
   manifest?: string;

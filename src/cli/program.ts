@@ -4,6 +4,7 @@ import { packageVersion } from '../kit/package.ts';
 import type { Project } from '../project/model.ts';
 import type { Outcome, ProjectFlags } from './flags.ts';
 import type { Io } from './io.ts';
+import { addBackupCommands } from './program-backup.ts';
 
 const collect = (value: string, all: string[] = []): string[] => [...all, value];
 
@@ -373,6 +374,8 @@ export function buildProgram(io: Io = NOBODY, outcome: Outcome = { code: 0 }, wr
     .description('encrypt every value anew for the recipients that the file lists, after a merge or an edit by hand')
     .addHelpText('after', example('secrets recipients sync'))
     .action(async (flags) => (await load()).recipientsSyncCommand(io, flags));
+
+  addBackupCommands(program, io, outcome, { onProject, confirmable, waiting, example, startLoading });
 
   const agent = program
     .command('agent')

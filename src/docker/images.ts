@@ -18,7 +18,7 @@ export async function pullIfMissing(docker: Docker, image: string, report: Repor
   if (result.code === 127) await checkDocker();
   throw new Failure('IMAGE_UNAVAILABLE', `could not pull ${image}`, {
     details: result.stderr.trim().split('\n').slice(-5),
-    next: 'check the name and the network, or name another image for it: x-composure: {images: {haproxy: …}}',
+    next: 'check the name and the network, or name another image for it: x-composure: {images: …}',
   });
 }
 

@@ -25,4 +25,6 @@ export const OURS = {
   agentImage: 'composure.agent.image',
   /** On an edge container: its generation. */
   generation: 'composure.edge.generation',
+  /** On a container of restic, which lives as long as one call of it. */
+  restic: 'composure.restic',
 } as const;

@@ -1,28 +1,37 @@
+import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { engineSocket, openDocker } from '../../docker/api.ts';
+import { pullIfMissing } from '../../docker/images.ts';
 import { Failure } from '../../kit/errors.ts';
-import { type RunResult, run } from '../../kit/spawn.ts';
+import type { Report } from '../../kit/events.ts';
+import { type RunOptions, type RunResult, run, type Streamed, stream } from '../../kit/spawn.ts';
 import type { BackupSettings } from '../../project/model.ts';
+import { containerCommand } from './container.ts';
+import type { Invocation, ResticOptions } from './invocation.ts';
+import { resticFailure } from './outcome.ts';
 
-/** restic as a child process: an argument array, secrets in its environment only. */
+/** restic as a child process, on the PATH or in its image: an argument array, secrets in its environment only. */
 export interface Restic {
   version: string;
   repository: string;
-  /** Arguments after the global ones. */
+  /** Arguments after the global ones. Never throws for an exit code: `resticFailure` says what it means. */
   run(args: readonly string[], options?: ResticOptions): Promise<RunResult>;
-}
-
-export interface ResticOptions {
-  cwd?: string;
-  input?: string;
-  signal?: AbortSignal;
-  onLine?: (line: string, stream: 'stdout' | 'stderr') => void;
+  /**
+   * What restic writes on its standard output, as it comes: for `dump`. `doing` is for messages: "read db/postgres of set …". Throws what
+   * `resticFailure` makes of an exit code; a reader who leaves early ends restic.
+   */
+  read(args: readonly string[], doing: string, options?: ResticOptions): AsyncGenerator<Uint8Array, void>;
 }
 
 /** Older ones have no exit codes of their own for a missing repository, a lock and a wrong password. */
 export const OLDEST_RESTIC = '0.17.1';
 
+/** Where the PATH has no restic that is new enough. */
+export const RESTIC_IMAGE = 'restic/restic:0.19.1';
+
 /** The version in restic's own words, or undefined when it is no version of restic. */
-export const resticVersion = (text: string): string | undefined => /^restic (\d+\.\d+\.\d+)/.exec(text)?.[1];
+export const resticVersion = (text: string): string | undefined => /^restic (\d+\.\d+\.\d+)/m.exec(text)?.[1];
 
 export function isNewEnough(version: string, oldest: string = OLDEST_RESTIC): boolean {
   const [have, want] = [version, oldest].map((text) => text.split('.').map(Number)) as [number[], number[]];
@@ -30,11 +39,19 @@ export function isNewEnough(version: string, oldest: string = OLDEST_RESTIC): bo
   return true;
 }
 
-/** The restic on the PATH. Throws RESTIC_MISSING, BACKUP_NOT_SET_UP. */
+export interface OpenOptions {
+  /** Of this process. */
+  env?: NodeJS.ProcessEnv;
+  /** Image of restic, where the PATH has none that is new enough. */
+  image?: string;
+  report?: Report;
+}
+
+/** The restic on the PATH, else the one in its image. Asks nothing of the repository yet. Throws RESTIC_MISSING, BACKUP_NOT_SET_UP. */
 export async function openRestic(
   settings: BackupSettings | undefined,
   secrets: Record<string, string>,
-  env: NodeJS.ProcessEnv = process.env,
+  { env = process.env, image = RESTIC_IMAGE, report = () => {} }: OpenOptions = {},
 ): Promise<Restic> {
   const repository = settings?.repository;
   if (!settings || repository === undefined) {
@@ -44,31 +61,99 @@ export async function openRestic(
   }
   if (!secrets.RESTIC_PASSWORD) {
     throw new Failure('BACKUP_NOT_SET_UP', 'there is no RESTIC_PASSWORD: backups are always encrypted', {
-      next: 'set one: composure secrets set RESTIC_PASSWORD',
+      next: 'composure backup init makes one; for a repository that exists: composure secrets set RESTIC_PASSWORD',
     });
   }
-  const found = await run('restic', ['version'], { timeoutMs: 15_000 });
-  const version = resticVersion(found.stdout);
-  if (version === undefined || !isNewEnough(version)) {
-    throw new Failure(
-      'RESTIC_MISSING',
-      version === undefined
-        ? 'restic is not installed, or not on the PATH'
-        : `restic is version ${version}; Composure needs ${OLDEST_RESTIC} or newer`,
-      { next: 'install it: https://restic.net (one file; Debian 12 has one that is too old)' },
-    );
-  }
+  // A service under systemd has no home, and restic refuses to work without a cache folder then.
+  const home = env.HOME ?? homedir();
   const variables: Record<string, string> = {
     ...secrets,
     RESTIC_REPOSITORY: repository,
+    // Left in the environment these would be asked before what is set here.
+    RESTIC_REPOSITORY_FILE: '',
+    RESTIC_PASSWORD_FILE: '',
+    RESTIC_PASSWORD_COMMAND: '',
     RESTIC_PROGRESS_FPS: '1',
-    // A service under systemd has no home, and restic refuses to work without a cache folder then.
-    HOME: env.HOME ?? homedir(),
+    RESTIC_CACHE_DIR: env.RESTIC_CACHE_DIR || join(env.XDG_CACHE_HOME || join(home, '.cache'), 'restic'),
+    HOME: home,
     ...(settings.cpus === undefined ? {} : { GOMAXPROCS: String(settings.cpus) }),
   };
   const limits = [
     ...(settings.limitUpload === undefined ? [] : ['--limit-upload', String(settings.limitUpload)]),
     ...(settings.limitDownload === undefined ? [] : ['--limit-download', String(settings.limitDownload)]),
   ];
-  return { version, repository, run: (args, options = {}) => run('restic', [...limits, ...args], { ...options, env: variables }) };
+  const { version, command } = await findRestic(variables, env, image, report);
+  return {
+    version,
+    repository,
+    run: async (args, options = {}) => {
+      const { program, args: all, ...how } = command([...limits, ...args], options);
+      return run(program, all, { ...how, ...passed(options) });
+    },
+    read: async function* (args, doing, options = {}) {
+      const { program, args: all, ...how } = command([...limits, ...args], options);
+      yield* outputOf(stream(program, all, { ...how, ...(options.signal ? { signal: options.signal } : {}) }), doing, repository);
+    },
+  };
+}
+
+type Command = (args: readonly string[], options: ResticOptions) => Invocation;
+
+async function findRestic(
+  variables: Record<string, string>,
+  env: NodeJS.ProcessEnv,
+  image: string,
+  report: Report,
+): Promise<{ version: string; command: Command }> {
+  const own = resticVersion((await run('restic', ['version'], { timeoutMs: 15_000, env: { PATH: env.PATH ?? '' } })).stdout);
+  if (own !== undefined && isNewEnough(own)) {
+    return {
+      version: own,
+      command: (args, { cwd }) => ({ program: 'restic', args, env: variables, ...(cwd === undefined ? {} : { cwd }) }),
+    };
+  }
+  const found = own === undefined ? 'restic is not installed, or not on the PATH' : `restic is version ${own}, too old`;
+  try {
+    await pullIfMissing(openDocker(engineSocket(env)), image, report);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    throw resticMissing(`${found}, and its image cannot be had: ${error.message}`, error.details);
+  }
+  await mkdir(variables.RESTIC_CACHE_DIR ?? '', { recursive: true, mode: 0o700 });
+  const asked = await run('docker', ['run', '--rm', '--network', 'none', '--entrypoint', 'restic', image, 'version'], {
+    timeoutMs: 60_000,
+  });
+  const version = resticVersion(asked.stdout);
+  if (version === undefined || !isNewEnough(version)) {
+    throw resticMissing(`${found}, and ${image} has ${version === undefined ? 'none' : `version ${version}`}`, [
+      ...asked.stderr.trim().split('\n').slice(-3),
+    ]);
+  }
+  return { version, command: (args, options) => containerCommand(image, variables, args, options) };
+}
+
+const resticMissing = (message: string, details: string[]): Failure =>
+  new Failure('RESTIC_MISSING', message, {
+    details: details.filter((line) => line !== ''),
+    next: `install restic ${OLDEST_RESTIC} or newer: https://restic.net (one file; Debian 12 has one that is too old), or name an image that can be pulled: x-composure: {images: {restic: …}}`,
+  });
+
+const passed = ({ signal, onLine }: ResticOptions): Pick<RunOptions, 'signal' | 'onLine'> => ({
+  ...(signal ? { signal } : {}),
+  ...(onLine ? { onLine } : {}),
+});
+
+async function* outputOf({ output, ended, stop }: Streamed, doing: string, repository: string): AsyncGenerator<Uint8Array, void> {
+  let isRead = false;
+  try {
+    for await (const chunk of output) yield chunk;
+    isRead = true;
+  } finally {
+    if (!isRead) {
+      stop();
+      await ended;
+    }
+  }
+  const { code, stderr } = await ended;
+  if (code !== 0) throw resticFailure({ code, stdout: '', stderr }, doing, repository);
 }

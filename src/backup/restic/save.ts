@@ -55,20 +55,23 @@ export async function saveStream(
     if (made.code !== 0) throw new Failure('BACKUP_FAILED', `cannot make a pipe: ${made.stderr.trim()}`, { where: pipe });
     const ending = new AbortController();
     const saving = restic
-      .run([
-        'backup',
-        '--json',
-        '--host',
-        host,
-        ...tagArgs(tags),
-        '--stdin-filename',
-        `/${file}`,
-        '--stdin-from-command',
-        '--',
-        ...RELAY,
-        pipe,
-        whole,
-      ])
+      .run(
+        [
+          'backup',
+          '--json',
+          '--host',
+          host,
+          ...tagArgs(tags),
+          '--stdin-filename',
+          `/${file}`,
+          '--stdin-from-command',
+          '--',
+          ...RELAY,
+          pipe,
+          whole,
+        ],
+        { paths: [folder] },
+      )
       .finally(() => ending.abort());
     const fault = await feed(pipe, whole, stream, verdict, ending.signal);
     const result = await saving;

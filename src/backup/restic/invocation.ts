@@ -1,0 +1,22 @@
+import type { RunOptions } from '../../kit/spawn.ts';
+
+/** What one call of restic works with. */
+export interface ResticOptions {
+  /** It is read from here; it counts as one of `paths`. */
+  cwd?: string;
+  /** Files and folders of this host that the arguments name and restic only reads. */
+  paths?: readonly string[];
+  /** Those that it writes to. They have to exist. */
+  writes?: readonly string[];
+  signal?: AbortSignal;
+  onLine?: (line: string, stream: 'stdout' | 'stderr') => void;
+}
+
+/** One call of restic as a program of this host. */
+export interface Invocation extends Pick<RunOptions, 'cwd' | 'env' | 'input' | 'holdInput'> {
+  program: string;
+  args: readonly string[];
+}
+
+/** A repository in a folder of this host, and not behind a protocol. */
+export const isLocal = (repository: string): boolean => !/^[a-z0-9]+:/.test(repository);

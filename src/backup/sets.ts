@@ -1,0 +1,124 @@
+import { Failure } from '../kit/errors.ts';
+import type { BackupSet, Manifest, SavedStore } from './model.ts';
+import { resticFailure } from './restic/outcome.ts';
+import type { Restic } from './restic/program.ts';
+
+/** The one file in a manifest's snapshot. */
+export const MANIFEST_FILE = 'manifest.json';
+
+/** Tag of the snapshots of a set that was made to be able to take a restore back. */
+export const SAFETY_TAG = 'safety';
+
+/** The tags of one store's snapshot, by which a set is found again. */
+export const tagsOf = (project: string, set: string, store: string): string[] => [
+  'composure',
+  `project=${project}`,
+  `set=${set}`,
+  `store=${store}`,
+];
+
+/** Of `restic snapshots --json` and `restic forget --json`, what is used here. */
+export interface Snapshot {
+  id: string;
+  time: string;
+  hostname: string;
+  tags?: string[];
+}
+
+/** The sets in the repository, newest first; those of one project when it is named. Throws what `resticFailure` makes. */
+export async function listSets(restic: Restic, project?: string): Promise<BackupSet[]> {
+  // A list has to be had also while a prune is at work or a dead one's lock is there: it reads nothing that either could take away.
+  const tags = project === undefined ? 'composure' : `composure,project=${project}`;
+  const result = await restic.run(['snapshots', '--json', '--no-lock', '--tag', tags]);
+  if (result.code !== 0) throw resticFailure(result, 'list the backups', restic.repository);
+  return readSets(JSON.parse(result.stdout) as Snapshot[]);
+}
+
+/** Snapshots to sets, newest first; those without our tags belong to somebody else and are left out. Pure. */
+export function readSets(snapshots: readonly Snapshot[]): BackupSet[] {
+  const sets = new Map<string, BackupSet>();
+  const inTime = snapshots.map((snapshot) => ({ ...snapshot, at: new Date(snapshot.time).toISOString() }));
+  for (const { id, at, hostname: host, tags = [] } of inTime.sort((a, b) => compare(a.at, b.at) || compare(a.id, b.id))) {
+    const value = (name: string): string | undefined => tags.find((tag) => tag.startsWith(`${name}=`))?.slice(name.length + 1);
+    const [project, name, store] = [value('project'), value('set'), value('store')];
+    if (!tags.includes('composure') || project === undefined || name === undefined || store === undefined) continue;
+    const key = `${project} ${name}`;
+    const set = sets.get(key) ?? { project, set: name, at, complete: false, safety: tags.includes(SAFETY_TAG), host, snapshots: [] };
+    sets.set(key, set);
+    set.snapshots.push({ id, store, at });
+    if (store === 'manifest') Object.assign(set, { complete: true, manifest: id, at });
+  }
+  return [...sets.values()].sort((a, b) => compare(b.at, a.at) || compare(b.set, a.set));
+}
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/**
+ * The set that is meant: by its id (or a beginning of it that only one has), or the latest complete one at or before a time, or the latest
+ * complete one. A set without a manifest is never found. `sets` newest first. Throws SET_UNKNOWN.
+ */
+export function findSet(sets: readonly BackupSet[], { set, at }: { set?: string; at?: string }): BackupSet {
+  const complete = sets.filter((one) => one.complete);
+  if (set !== undefined) {
+    const exact = complete.find((one) => one.set === set);
+    const alike = complete.filter((one) => one.set.startsWith(set));
+    if (exact) return exact;
+    if (alike.length === 1 && alike[0]) return alike[0];
+    const isIncomplete = sets.some((one) => !one.complete && one.set.startsWith(set));
+    throw unknown(
+      alike.length > 1
+        ? `several sets begin with ${set}`
+        : isIncomplete
+          ? `the set ${set} has no manifest: its backup failed, was killed, or is still at work`
+          : `there is no set ${set}`,
+      alike.length > 1 ? alike : complete,
+    );
+  }
+  // Of what a restore would have replaced, nothing is taken unless it is asked for by name.
+  const regular = complete.filter((one) => !one.safety);
+  if (at === undefined) {
+    if (regular[0]) return regular[0];
+    throw unknown('there is no backup yet', complete);
+  }
+  const time = Date.parse(at);
+  if (Number.isNaN(time)) throw new Failure('USAGE', `"${at}" is no time`, { next: 'write it as 2026-11-24T06:00:00Z' });
+  const found = regular.find((one) => Date.parse(one.at) <= time);
+  if (found) return found;
+  throw unknown(`no backup is as old as ${new Date(time).toISOString()}`, complete);
+}
+
+function unknown(message: string, there: readonly BackupSet[]): Failure {
+  const shown = there.slice(0, 10).map((one) => `${one.set}  saved ${one.at}${one.safety ? '  before a restore' : ''}`);
+  return new Failure('SET_UNKNOWN', message, {
+    details: [...shown, ...(there.length > shown.length ? [`and ${there.length - shown.length} older ones`] : [])],
+    next: there.length > 0 ? 'take one of these; composure backup list shows them all' : 'composure backup run makes one',
+  });
+}
+
+/** What a complete set holds. Throws SET_UNKNOWN, REPOSITORY_*. */
+export async function readManifest(restic: Restic, { set, manifest }: Pick<BackupSet, 'set' | 'manifest'>): Promise<Manifest> {
+  if (manifest === undefined) throw unknown(`the set ${set} has no manifest: its backup failed, was killed, or is still at work`, []);
+  const result = await restic.run(['dump', '--no-lock', manifest, `/${MANIFEST_FILE}`]);
+  if (result.code !== 0) throw resticFailure(result, `read the manifest of set ${set}`, restic.repository);
+  return parseManifest(result.stdout, set);
+}
+
+function parseManifest(text: string, set: string): Manifest {
+  const bad = (why: string): Failure =>
+    new Failure('REPOSITORY_FAILED', `the manifest of set ${set} cannot be used: ${why}`, {
+      next: 'take another set (composure backup list), and run: composure backup verify --all',
+    });
+  let manifest: Manifest;
+  try {
+    manifest = JSON.parse(text) as Manifest;
+  } catch {
+    throw bad('it is no JSON');
+  }
+  if (manifest.version !== 1) throw bad(`it has version ${String(manifest.version)}; this Composure reads version 1`);
+  if (manifest.set !== set || !Array.isArray(manifest.stores)) throw bad('it is of another set, or has no stores');
+  return manifest;
+}
+
+/** Stores of a manifest whose snapshots are gone. Pure. */
+export const missingStores = ({ stores }: Manifest, { snapshots }: BackupSet): SavedStore[] =>
+  stores.filter((store) => !snapshots.some(({ id }) => id === store.snapshot || id.startsWith(store.snapshot)));

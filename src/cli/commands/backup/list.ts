@@ -1,0 +1,37 @@
+import { provenSets, readResults } from '../../../backup/proven.ts';
+import { listSets } from '../../../backup/sets.ts';
+import type { Project } from '../../../project/model.ts';
+import type { ProjectFlags } from '../../flags.ts';
+import type { Io } from '../../io.ts';
+import { table } from '../../render/table.ts';
+import { openBackup } from './open.ts';
+
+export async function backupListCommand(io: Io, flags: ProjectFlags, loading: Promise<Project>): Promise<void> {
+  const { world, restic } = await openBackup(io, flags, loading);
+  const { name } = world.project;
+  const [sets, results] = await Promise.all([listSets(restic, name), readResults(world.stateFolder, name)]);
+  const proven = provenSets(results);
+  const listed = sets.map((set) => ({ ...set, proven: proven.get(set.set) }));
+  if (flags.json) {
+    io.stdout(`${JSON.stringify({ project: name, repository: restic.repository, sets: listed })}\n`);
+    return;
+  }
+  if (listed.length === 0) {
+    io.stdout(`${restic.repository} has no backup of ${name} yet: composure backup run makes one\n`);
+    return;
+  }
+  const rows = listed.map((set) => [
+    set.set,
+    second(set.at),
+    `${set.snapshots.filter(({ store }) => store !== 'manifest').length}`,
+    set.host,
+    set.complete ? provenText(set.proven) : 'incomplete: does not count',
+    set.safety ? 'before a restore' : '',
+  ]);
+  io.stdout(table(['SET', 'SAVED (UTC)', 'STORES', 'HOST', 'PROVEN', ''], rows));
+}
+
+/** "proven <when>" or "unproven", wherever a set is shown. */
+export const provenText = (at: string | undefined): string => (at === undefined ? 'unproven' : `proven ${second(at)}`);
+
+export const second = (at: string): string => at.replace('T', ' ').slice(0, 19);

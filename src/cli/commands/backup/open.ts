@@ -1,0 +1,45 @@
+import { hostname } from 'node:os';
+import type { BackupWorld } from '../../../backup/model.ts';
+import { openRestic, type Restic } from '../../../backup/restic/program.ts';
+import { engineSocket, openDocker } from '../../../docker/api.ts';
+import { packageVersion } from '../../../kit/package.ts';
+import type { Project } from '../../../project/model.ts';
+import { openSecrets, secretEnvironment } from '../../../secrets/open.ts';
+import { stateFolder } from '../../../state/folder.ts';
+import { interruption, reporter } from '../../context.ts';
+import type { ProjectFlags } from '../../flags.ts';
+import type { Io } from '../../io.ts';
+
+/** What every backup command works on. Secrets that the environment sets keep the value they have there. */
+export async function openWorld(io: Io, flags: ProjectFlags, loading: Promise<Project>): Promise<BackupWorld> {
+  const project = await loading;
+  return {
+    project,
+    docker: openDocker(engineSocket(io.env)),
+    stateFolder: stateFolder(io.env),
+    secrets: await resticSecrets(io, project),
+    report: reporter(io, flags),
+    signal: io.signal ?? interruption(),
+    version: packageVersion(),
+    host: hostname(),
+  };
+}
+
+/** The same, with restic. Throws BACKUP_NOT_SET_UP, RESTIC_MISSING; asks nothing of the repository. */
+export async function openBackup(io: Io, flags: ProjectFlags, loading: Promise<Project>): Promise<{ world: BackupWorld; restic: Restic }> {
+  const world = await openWorld(io, flags, loading);
+  return { world, restic: await resticOf(io, world) };
+}
+
+export function resticOf(io: Io, { project, secrets, report }: BackupWorld): Promise<Restic> {
+  const image = project.settings.images.restic;
+  return openRestic(project.settings.backup, secrets, { env: io.env, report, ...(image === undefined ? {} : { image }) });
+}
+
+async function resticSecrets(io: Io, { folder, environment, settings }: Project): Promise<Record<string, string>> {
+  const names = settings.backup?.secrets ?? [];
+  const given = Object.fromEntries(names.flatMap((name) => (io.env[name] === undefined ? [] : [[name, io.env[name] ?? '']])));
+  const secrets = await openSecrets({ folder, ...(environment === undefined ? {} : { environment }) }, io.env);
+  const stored = names.filter((name) => !(name in given) && secrets?.names.includes(name));
+  return { ...(secrets && stored.length > 0 ? await secretEnvironment(secrets, stored) : {}), ...given };
+}
