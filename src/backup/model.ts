@@ -87,6 +87,8 @@ export interface Manifest {
   images: Record<string, { reference: string; id: string; digest?: string }>;
   /** SHA-256 of Compose's resolved model. */
   composeHash: string;
+  /** The services that alone were asked for (`backup run --only`): the set does not hold the whole project. */
+  only?: string[];
   stores: SavedStore[];
 }
 
@@ -100,6 +102,8 @@ export interface BackupSet {
   complete: boolean;
   /** Made to be able to take a restore back: of data that was about to be replaced. */
   safety: boolean;
+  /** The services that alone were asked for: such a set is complete as far as it goes, and no drill, rebuild or retention rule takes it for one of the whole project. */
+  only?: string[];
   host: string;
   /** Id of the manifest's snapshot. */
   manifest?: string;
@@ -214,6 +218,8 @@ export interface BackupWorld {
   stateFolder: string;
   /** Variables for restic, secrets among them: environment of the child process only. */
   secrets: Record<string, string>;
+  /** Addresses of the channels in x-composure.backup.notify, by the secret that holds each. Undefined: nobody is told. */
+  addresses?: Record<string, string>;
   report: Report;
   signal: AbortSignal;
   /** Of this package. */

@@ -121,6 +121,52 @@ export const projectBackupKey = z
       .prefault('UTC')
       .describe('Time zone of the schedule.')
       .meta({ samples: ['Europe/Berlin'] }),
+    verify: z
+      .strictObject({
+        schedule: schedule()
+          .prefault('30 5 * * *')
+          .describe('When the agent checks the repository. It does so only where `repository` and the schedule of backups are set.')
+          .meta({ samples: ['30 5 * * *'] }),
+        parts: count(1, 365)
+          .prefault(7)
+          .describe('Each check reads one of this many parts, so that after as many checks everything was read.')
+          .meta({ samples: [7, 30] }),
+      })
+      .prefault({})
+      .describe('Checks of the repository.'),
+    drill: z
+      .strictObject({
+        schedule: schedule()
+          .prefault('0 6 * * 0')
+          .describe(
+            'When the agent restores the latest set into scratch containers. It does so only where `repository` and the schedule of backups are set.',
+          )
+          .meta({ samples: ['0 6 * * 0'] }),
+      })
+      .prefault({})
+      .describe('Restore drills.'),
+    notify: z
+      .array(
+        z
+          .strictObject({
+            webhook: secretName()
+              .optional()
+              .describe('Name of the secret that holds the address of a webhook.')
+              .meta({ samples: ['BACKUP_WEBHOOK'] }),
+            heartbeat: secretName()
+              .optional()
+              .describe('Name of the secret that holds the address of a dead-man switch.')
+              .meta({ samples: ['BACKUP_HEARTBEAT'] }),
+          })
+          .refine(({ webhook, heartbeat }) => (webhook === undefined) !== (heartbeat === undefined), {
+            error: 'expected either `webhook` or `heartbeat`, with the name of a secret that holds an address',
+          }),
+      )
+      .prefault([])
+      .describe(
+        'Who is told. A `webhook` gets a JSON document by POST when something failed, and at the first success after it; a `heartbeat` is asked by GET after every backup that succeeded, so that its silence is the alarm. Both name a secret that holds the address.',
+      )
+      .meta({ samples: [[{ webhook: 'BACKUP_WEBHOOK' }, { heartbeat: 'BACKUP_HEARTBEAT' }]] }),
     ...keepFields,
     'limit-upload': count(1)
       .optional()

@@ -21,6 +21,11 @@ export function readProjectBackup(key: ProjectBackupKey, folder: string): Backup
       : { repository: /^(s3|sftp|rest):/.test(key.repository) ? key.repository : resolve(folder, key.repository) }),
     ...(key.schedule === undefined ? {} : { schedule: key.schedule }),
     timezone: key.timezone,
+    verify: key.verify,
+    drill: key.drill,
+    notify: key.notify.map(({ webhook, heartbeat = '' }) =>
+      webhook === undefined ? { kind: 'heartbeat', secret: heartbeat } : { kind: 'webhook', secret: webhook },
+    ),
     keep: Object.keys(keep).length > 0 ? keep : KEEP,
     ...(key['limit-upload'] === undefined ? {} : { limitUpload: key['limit-upload'] }),
     ...(key['limit-download'] === undefined ? {} : { limitDownload: key['limit-download'] }),

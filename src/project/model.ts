@@ -258,6 +258,12 @@ export interface BackupSettings {
   /** Cron with five fields. */
   schedule?: string;
   timezone: string;
+  /** When the repository is checked (cron), and in how many parts it is read. Undefined: the agent does not. */
+  verify?: { schedule: string; parts: number };
+  /** When the latest set is restored into scratch containers (cron). Undefined: the agent does not. */
+  drill?: { schedule: string };
+  /** Who is told how it went; `secret` names the secret that holds the address. */
+  notify?: { kind: 'webhook' | 'heartbeat'; secret: string }[];
   keep: KeepRules;
   /** KiB/s, restic's unit; undefined: no limit. */
   limitUpload?: number;

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readFileIfThere, writeFileDurably } from '../kit/files.ts';
 
@@ -11,3 +12,6 @@ export async function rememberProject(state: string, folder: string, project: st
 }
 
 export const rememberedProject = (state: string, folder: string): Promise<string | undefined> => readFileIfThere(pathOf(state, folder));
+
+/** Every project that something is kept of on this host. */
+export const listProjects = (state: string): Promise<string[]> => readdir(join(state, 'projects')).catch(() => []);

@@ -14,11 +14,12 @@ function plain(io: Io): Report {
   const names = new Map<string, string>();
   return (event) => {
     if (event.kind === 'step-start') names.set(event.step, event.text);
+    if (event.kind === 'step-progress') return;
     io.stderr(plainLine(event, 'step' in event ? names.get(event.step) : undefined));
   };
 }
 
-function plainLine(event: ProgressEvent, name = ''): string {
+function plainLine(event: Exclude<ProgressEvent, { kind: 'step-progress' }>, name = ''): string {
   switch (event.kind) {
     case 'step-start':
       return `… ${event.text}\n`;
@@ -51,6 +52,10 @@ function terminal(io: Io): Report {
         open = event.step;
         names.set(event.step, event.text);
         io.stderr(`${styleText('yellow', '…')} ${event.text}`);
+        return;
+      case 'step-progress':
+        if (open === event.step)
+          io.stderr(`\r\x1b[2K${styleText('yellow', '…')} ${names.get(event.step) ?? ''}  ${styleText('dim', event.text)}`);
         return;
       case 'step-done':
       case 'step-failed': {

@@ -1,0 +1,23 @@
+import { join } from 'node:path';
+import { projectFolder } from '../state/folder.ts';
+
+/** Where a project's backups keep what they have to remember, and what they need meanwhile. */
+export const backupFolder = (state: string, project: string): string => join(projectFolder(state, project), 'backup');
+
+/** Held by whatever changes the project's backups or reads all of them: run, prune, verify, restore. */
+export const backupLockPath = (state: string, project: string): string => join(projectFolder(state, project), 'backup.lock');
+
+/** Only who holds the backup lock has something in it; what another process left there is of no use to anybody. */
+export const scratchFolder = (state: string, project: string): string => join(backupFolder(state, project), 'scratch');
+
+export const historyPath = (state: string, project: string): string => join(backupFolder(state, project), 'history.jsonl');
+
+/** The set that a run is at work on. */
+export const runningPath = (state: string, project: string): string => join(backupFolder(state, project), 'running.json');
+
+export const holdsFolder = (state: string, project: string): string => join(backupFolder(state, project), 'holds');
+
+/** What the agent has to know to run the project's backups. */
+export const registrationPath = (state: string, project: string): string => join(backupFolder(state, project), 'agent.json');
+
+export const metricsPath = (state: string): string => join(state, 'metrics', 'backup.prom');
