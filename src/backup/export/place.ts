@@ -3,8 +3,8 @@ import type { Manifest, SavedStore } from '../model.ts';
 /** The one folder of an archive. */
 export const rootOf = ({ project, set }: Pick<Manifest, 'project' | 'set'>): string => `${project}-${set}`;
 
-/** Whether a store's snapshot holds a folder, and not one file. */
-export const isFolder = ({ kind }: Pick<SavedStore, 'kind'>): boolean => kind === 'files' || kind === 'project';
+/** Whether a store's snapshot holds a folder, and not one dump. */
+export const isFolder = ({ kind }: Pick<SavedStore, 'kind'>): boolean => kind === 'files' || kind === 'sqlite' || kind === 'project';
 
 const safe = (text: string): string => {
   const word = text.replace(/^\/+/, '').replace(/[/\0\n\r]/g, '_');
@@ -14,6 +14,6 @@ const safe = (text: string): string => {
 /** Where a store lies in the archive's folder: one file for a dump, a folder for files. No part of it can lead elsewhere. Pure. */
 export function placeOf({ kind, service, name, path }: Pick<SavedStore, 'kind' | 'service' | 'name' | 'path'>): string {
   if (kind === 'project') return 'project';
-  if (kind === 'files') return [safe(service), 'files', safe(name || 'data')].join('/');
+  if (kind === 'files' || kind === 'sqlite') return [safe(service), kind, safe(name || 'data')].join('/');
   return [safe(service), kind, safe(path)].join('/');
 }

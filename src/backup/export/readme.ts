@@ -72,7 +72,11 @@ function howTo(store: SavedStore): string[] {
         `cp ${word(place)} DATA/dump.rdb   # into its empty data folder, started with --appendonly no`,
       );
     case 'sqlite':
-      return by(`SQLite of ${store.service}`, `sqlite3 ${word(place)} 'PRAGMA integrity_check'`);
+      return by(
+        `SQLite of ${store.service}: where its files lie in ${store.name || 'the folder'}`,
+        `find ${word(place)} -type f`,
+        `cp -a ${word(place)}/. TARGET/`,
+      );
     case 'files':
       return by(`Files of ${store.service}${store.name ? `: ${store.name}` : ''}`, `cp -a ${word(place)}/. TARGET/`);
     case 'project':

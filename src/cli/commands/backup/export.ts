@@ -30,7 +30,9 @@ export async function backupExportCommand(io: Io, flags: ExportFlags, loading: P
   }
   const plain = 'it is not encrypted, and holds the project’s env files and databases: --recipient age1… encrypts it';
   if (recipients.length === 0) world.report({ kind: 'warning', text: plain });
-  const bytes = flags.dryRun ? undefined : await exportSet(restic, manifest, { out, recipients, report: world.report, signal: world.signal });
+  const bytes = flags.dryRun
+    ? undefined
+    : await exportSet(restic, manifest, { out, recipients, report: world.report, signal: world.signal });
   if (flags.json) {
     const stores = manifest.stores.map((store) => ({ id: store.id, path: `${rootOf(manifest)}/${placeOf(store)}`, bytes: store.bytes }));
     io.stdout(`${JSON.stringify({ set: manifest.set, file: out, written: !flags.dryRun, bytes, recipients, stores })}\n`);

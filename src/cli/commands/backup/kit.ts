@@ -44,7 +44,11 @@ export async function backupKitCommand(io: Io, flags: KitFlags, loading: Promise
   };
   const warnings = kitWarnings(kit, secrets !== undefined);
   if (!flags.dryRun) await writeOnce(out, await sealKit(kit, flags.recipient));
-  const holds = [`the address ${kit.repository}`, ...Object.keys(kit.variables), ...(kit.identities.length > 0 ? ['this machine’s identity'] : [])];
+  const holds = [
+    `the address ${kit.repository}`,
+    ...Object.keys(kit.variables),
+    ...(kit.identities.length > 0 ? ['this machine’s identity'] : []),
+  ];
   if (flags.json) {
     io.stdout(
       `${JSON.stringify({ file: out, written: !flags.dryRun, recipients: flags.recipient, repository: kit.repository, variables: Object.keys(kit.variables), identities: kit.identities.length, warnings })}\n`,
