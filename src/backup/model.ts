@@ -48,7 +48,7 @@ export interface FileFacts {
   folders: number;
   /** Sum of the regular files' sizes. */
   bytes: number;
-  /** SHA-256 of the sorted listing: see `listingFacts` in files-facts.ts. */
+  /** Digest of every entry's path, kind, mode, owner, size and time: see files/facts.ts. What is in the files restic proves by itself. */
   listing: string;
   /** Where the file system began that a bind mount was read from: a disk that is no longer mounted shows here. */
   mountPoint?: string;
@@ -69,6 +69,11 @@ export interface SavedStore extends Store {
   /** The moment that the content is of: nothing written after it is in there. What a restore loses counts from here (RPO). */
   contentAt: string;
   facts?: Facts;
+  /**
+   * files, sqlite: what it was read from, for a restore to find the place again. The snapshot's root is the folder's content and says nothing of
+   * the folder itself: whose it is and its mode (the lowest 12 bits) stand here. `volume` as in PlannedStore.
+   */
+  origin?: { volume?: string; folder: string; target: string; uid: number; gid: number; mode: number };
   /** Files that the application removed while they were read. */
   vanished?: string[];
 }
@@ -165,7 +170,11 @@ export interface DumpType {
 
 /** A store that is to be saved, with where it is read from. */
 export type PlannedStore = Store & { why: string } & (
-    | { kind: 'project' }
+    | {
+        kind: 'project';
+        /** The project's own files, absolute: compose and env files, file of secrets, build contexts, files that are only read. */
+        files: string[];
+      }
     | { kind: Exclude<StoreKind, 'project' | 'manifest' | 'files' | 'sqlite'> }
     | {
         kind: 'files' | 'sqlite';
@@ -175,10 +184,12 @@ export type PlannedStore = Store & { why: string } & (
         volume?: string;
         /** Where the service's containers see it. */
         target: string;
-        /** sqlite: the database's path within `folder`. */
-        file?: string;
-        /** restic's patterns. What a database's own dump covers is among them. */
+        /** sqlite: the databases' paths within `folder`. One snapshot has them all, where they lie in the folder. */
+        databases?: string[];
+        /** restic's patterns, with `folder` as the root: see files/exclude.ts. What a database's own dump covers is among them. */
         exclude: string[];
+        /** The file system that /etc/fstab wants in or above the folder and that is not mounted. */
+        unmounted?: string;
         consistency: 'none' | 'pause' | 'stop';
         /** Services whose containers have it mounted for writing: those that are paused or stopped. */
         users: string[];

@@ -114,7 +114,8 @@ export interface ImageInfo {
     ExposedPorts?: Record<string, object>;
     User?: string;
     Labels?: Record<string, string> | null;
-    Volumes?: Record<string, object>;
+    Env?: string[] | null;
+    Volumes?: Record<string, object> | null;
     Healthcheck?: { Test?: string[] };
   } | null;
 }
@@ -346,6 +347,8 @@ export function openDocker(socketPath: string = engineSocket()) {
 
     /** A volume's facts, or undefined when there is none of that name. */
     findVolume: (volume: string) => orUndefined(json<VolumeInfo>('GET', `/volumes/${id(volume)}`)),
+
+    listVolumes: async (): Promise<VolumeInfo[]> => (await json<{ Volumes: VolumeInfo[] | null }>('GET', '/volumes')).Volumes ?? [],
 
     /** Copies a tar archive into a container's folder. */
     putArchive: (container: string, folder: string, archive: Buffer) =>

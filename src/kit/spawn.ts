@@ -13,6 +13,8 @@ export interface RunOptions {
   signal?: AbortSignal;
   /** Called with each finished line of stdout and stderr as it arrives. */
   onLine?: (line: string, stream: 'stdout' | 'stderr') => void;
+  /** The result's stdout is empty then: for output that is too long to be kept, and read by `onLine`. */
+  discardStdout?: boolean;
 }
 
 export interface RunResult {
@@ -42,7 +44,7 @@ export function run(program: string, args: readonly string[], options: RunOption
       : undefined;
     for (const stream of ['stdout', 'stderr'] as const) {
       child[stream]?.setEncoding('utf8').on('data', (text: string) => {
-        out[stream] += text;
+        if (stream === 'stderr' || !options.discardStdout) out[stream] += text;
         if (!options.onLine) return;
         const lines = (rest[stream] + text).split('\n');
         rest[stream] = lines.pop() ?? '';

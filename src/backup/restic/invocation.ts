@@ -10,6 +10,8 @@ export interface ResticOptions {
   writes?: readonly string[];
   signal?: AbortSignal;
   onLine?: (line: string, stream: 'stdout' | 'stderr') => void;
+  /** The result's stdout is empty then: for output that is too long to be kept, and read by `onLine`. */
+  discardStdout?: boolean;
 }
 
 /** One call of restic as a program of this host. */

@@ -138,9 +138,10 @@ const resticMissing = (message: string, details: string[]): Failure =>
     next: `install restic ${OLDEST_RESTIC} or newer: https://restic.net (one file; Debian 12 has one that is too old), or name an image that can be pulled: x-composure: {images: {restic: …}}`,
   });
 
-const passed = ({ signal, onLine }: ResticOptions): Pick<RunOptions, 'signal' | 'onLine'> => ({
+const passed = ({ signal, onLine, discardStdout }: ResticOptions): Pick<RunOptions, 'signal' | 'onLine' | 'discardStdout'> => ({
   ...(signal ? { signal } : {}),
   ...(onLine ? { onLine } : {}),
+  ...(discardStdout ? { discardStdout } : {}),
 });
 
 async function* outputOf({ output, ended, stop }: Streamed, doing: string, repository: string): AsyncGenerator<Uint8Array, void> {
