@@ -30,16 +30,18 @@ export interface Course {
  */
 export function dueJobs(course: Course, now: Date): DueJob[] {
   return ORDER.flatMap((job) => {
-    const at = nextTime(course, job);
+    const at = nextTime(course, job, now);
     return at === undefined || at.getTime() > now.getTime() ? [] : [{ job, since: at.toISOString() }];
   });
 }
 
 /** When a job's turn is: in the past while it is due. Undefined: never by itself. Pure. */
-export function nextTime({ settings, since, history }: Course, job: Job): Date | undefined {
+export function nextTime({ settings, since, history: noted }: Course, job: Job, now: Date): Date | undefined {
   if (settings.repository === undefined || settings.schedule === undefined) return undefined;
+  // A clock that was ahead and was put right must not put the next backup off until then.
+  const history = noted.filter(({ startedAt }) => Date.parse(startedAt) <= now.getTime());
   const last = history.findLast(({ kind }) => kind === job);
-  const from = new Date(Math.max(Date.parse(since), last === undefined ? 0 : Date.parse(last.startedAt)));
+  const from = new Date(Math.max(Math.min(Date.parse(since), now.getTime()), last === undefined ? 0 : Date.parse(last.startedAt)));
   if (job === 'prune') return nextPrune(history, last);
   const pattern = job === 'run' ? settings.schedule : settings[job]?.schedule;
   if (pattern === undefined) return undefined;

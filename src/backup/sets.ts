@@ -6,15 +6,19 @@ import type { Restic } from './restic/program.ts';
 /** The one file in a manifest's snapshot. */
 export const MANIFEST_FILE = 'manifest.json';
 
-/** Tag of the snapshots of a set that was made to be able to take a restore back. */
-export const SAFETY_TAG = 'safety';
+const SAFETY_TAG = 'safety';
 
-/** The tags of one store's snapshot, by which a set is found again. */
-export const tagsOf = (project: string, set: string, store: string): string[] => [
+/** The tags of one store's snapshot, by which a set is found again. `only` and `safety` as in BackupSet. */
+export const tagsOf = (
+  { project, set, only = [], safety = false }: { project: string; set: string; only?: readonly string[]; safety?: boolean },
+  store: string,
+): string[] => [
   'composure',
   `project=${project}`,
   `set=${set}`,
   `store=${store}`,
+  ...only.map((service) => `only=${service}`),
+  ...(safety ? [SAFETY_TAG] : []),
 ];
 
 /** Of `restic snapshots --json` and `restic forget --json`, what is used here. */
@@ -34,6 +38,9 @@ export async function listSets(restic: Restic, project?: string): Promise<Backup
   return readSets(JSON.parse(result.stdout) as Snapshot[]);
 }
 
+/** A finished set of the whole project, as its schedule makes them: neither of chosen services nor of what a restore was about to replace. */
+export const isWhole = ({ complete, safety, only }: BackupSet): boolean => complete && !safety && only === undefined;
+
 /** Snapshots to sets, newest first; those without our tags belong to somebody else and are left out. Pure. */
 export function readSets(snapshots: readonly Snapshot[]): BackupSet[] {
   const sets = new Map<string, BackupSet>();
@@ -45,6 +52,8 @@ export function readSets(snapshots: readonly Snapshot[]): BackupSet[] {
     const key = `${project} ${name}`;
     const set = sets.get(key) ?? { project, set: name, at, complete: false, safety: tags.includes(SAFETY_TAG), host, snapshots: [] };
     sets.set(key, set);
+    const only = tags.flatMap((tag) => (tag.startsWith('only=') ? [tag.slice('only='.length)] : []));
+    if (only.length > 0) set.only = only.sort();
     set.snapshots.push({ id, store, at });
     if (store === 'manifest') Object.assign(set, { complete: true, manifest: id, at });
   }
@@ -74,8 +83,7 @@ export function findSet(sets: readonly BackupSet[], { set, at }: { set?: string;
       alike.length > 1 ? alike : complete,
     );
   }
-  // Of what a restore would have replaced, nothing is taken unless it is asked for by name.
-  const regular = complete.filter((one) => !one.safety);
+  const regular = sets.filter(isWhole);
   if (at === undefined) {
     if (regular[0]) return regular[0];
     throw unknown('there is no backup yet', complete);
@@ -88,12 +96,14 @@ export function findSet(sets: readonly BackupSet[], { set, at }: { set?: string;
 }
 
 function unknown(message: string, there: readonly BackupSet[]): Failure {
-  const shown = there.slice(0, 10).map((one) => `${one.set}  saved ${one.at}${one.safety ? '  before a restore' : ''}`);
+  const shown = there.slice(0, 10).map((one) => `${one.set}  saved ${one.at}${noteOf(one)}`);
   return new Failure('SET_UNKNOWN', message, {
     details: [...shown, ...(there.length > shown.length ? [`and ${there.length - shown.length} older ones`] : [])],
     next: there.length > 0 ? 'take one of these; composure backup list shows them all' : 'composure backup run makes one',
   });
 }
+
+const noteOf = ({ safety, only }: BackupSet): string => `${safety ? '  before a restore' : ''}${only ? `  only ${only.join(', ')}` : ''}`;
 
 /** What a complete set holds. Throws SET_UNKNOWN, REPOSITORY_*. */
 export async function readManifest(restic: Restic, { set, manifest }: Pick<BackupSet, 'set' | 'manifest'>): Promise<Manifest> {

@@ -28,11 +28,16 @@ export async function readLock(path: string): Promise<LockHolder | undefined> {
 
 /**
  * Takes a lock file. One that a dead process left is taken over, whatever its age; a live holder is waited for up to `waitMs`,
- * then Failure LOCKED names it. `onWait` is called once, before the waiting begins.
+ * then Failure LOCKED names it. `onWait` is called once, before the waiting begins; `signal` ends it.
  */
 export async function takeLock(
   path: string,
-  { purpose, waitMs = 0, onWait }: { purpose: string; waitMs?: number; onWait?: (holder: LockHolder) => void },
+  {
+    purpose,
+    waitMs = 0,
+    onWait,
+    signal,
+  }: { purpose: string; waitMs?: number; onWait?: (holder: LockHolder) => void; signal?: AbortSignal },
 ): Promise<Lock> {
   const own: LockHolder = { ...ownIdentity(), user: userName(), purpose, since: new Date().toISOString() };
   const deadline = Date.now() + waitMs;
@@ -45,6 +50,7 @@ export async function takeLock(
       if (waitMs > 0) onWait?.(holder);
     }
     if (Date.now() >= deadline) throw lockedBy(holder);
+    signal?.throwIfAborted();
     await sleep(100);
   }
 }

@@ -60,7 +60,8 @@ export async function hold(
     containers: running.map((container) => ({
       id: container.Id,
       ...nameOf(container),
-      how: isOneOff(container) ? 'pause' : consistency })),
+      how: isOneOff(container) ? 'pause' : consistency,
+    })),
   };
   const path = join(holdsFolder(stateFolder, project), `${randomBytes(6).toString('hex')}.json`);
   if (running.length > 0) await writeFileDurably(path, JSON.stringify(record));

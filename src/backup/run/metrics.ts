@@ -94,7 +94,10 @@ export function metricsText(projects: readonly { project: string; history: reado
   return METRICS.flatMap(({ name, help, of }) => {
     const samples = projects.flatMap(({ project, history }) => of(project, history));
     if (samples.length === 0) return [];
-    return [`# HELP ${name} ${help}\n# TYPE ${name} gauge\n`, ...samples.map(({ labels, value }) => `${name}{${labelText(labels)}} ${value}\n`)];
+    return [
+      `# HELP ${name} ${help}\n# TYPE ${name} gauge\n`,
+      ...samples.map(({ labels, value }) => `${name}{${labelText(labels)}} ${value}\n`),
+    ];
   }).join('');
 }
 

@@ -1,4 +1,4 @@
-import { provenSets, readResults } from '../../../backup/proven.ts';
+import { provenSets, readHistory } from '../../../backup/run/history.ts';
 import { listSets } from '../../../backup/sets.ts';
 import type { Project } from '../../../project/model.ts';
 import type { ProjectFlags } from '../../flags.ts';
@@ -9,8 +9,8 @@ import { openBackup } from './open.ts';
 export async function backupListCommand(io: Io, flags: ProjectFlags, loading: Promise<Project>): Promise<void> {
   const { world, restic } = await openBackup(io, flags, loading);
   const { name } = world.project;
-  const [sets, results] = await Promise.all([listSets(restic, name), readResults(world.stateFolder, name)]);
-  const proven = provenSets(results);
+  const [sets, history] = await Promise.all([listSets(restic, name), readHistory(world.stateFolder, name)]);
+  const proven = provenSets(history);
   const listed = sets.map((set) => ({ ...set, proven: proven.get(set.set) }));
   if (flags.json) {
     io.stdout(`${JSON.stringify({ project: name, repository: restic.repository, sets: listed })}\n`);
@@ -26,7 +26,7 @@ export async function backupListCommand(io: Io, flags: ProjectFlags, loading: Pr
     `${set.snapshots.filter(({ store }) => store !== 'manifest').length}`,
     set.host,
     set.complete ? provenText(set.proven) : 'incomplete: does not count',
-    set.safety ? 'before a restore' : '',
+    [...(set.safety ? ['before a restore'] : []), ...(set.only ? [`only ${set.only.join(', ')}`] : [])].join(', '),
   ]);
   io.stdout(table(['SET', 'SAVED (UTC)', 'STORES', 'HOST', 'PROVEN', ''], rows));
 }
