@@ -348,6 +348,14 @@ export function openDocker(socketPath: string = engineSocket()) {
     /** A volume's facts, or undefined when there is none of that name. */
     findVolume: (volume: string) => orUndefined(json<VolumeInfo>('GET', `/volumes/${id(volume)}`)),
 
+    createVolume: (name: string, labels: Record<string, string>) =>
+      json<VolumeInfo>('POST', '/volumes/create', { Name: name, Labels: labels }),
+
+    /** Refused (409) while a container has it, running or not. One that is gone already is fine. */
+    removeVolume: async (volume: string) => {
+      await orUndefined(json<void>('DELETE', `/volumes/${id(volume)}`));
+    },
+
     listVolumes: async (): Promise<VolumeInfo[]> => (await json<{ Volumes: VolumeInfo[] | null }>('GET', '/volumes')).Volumes ?? [],
 
     /** Copies a tar archive into a container's folder. */

@@ -27,4 +27,10 @@ export const OURS = {
   generation: 'composure.edge.generation',
   /** On a container of restic, which lives as long as one call of it. */
   restic: 'composure.restic',
+  /** On what a drill or a restore makes to look at data, and removes again: containers, networks, volumes. Value: its id. */
+  scratch: 'composure.scratch',
+  /** Beside it: the process that it belongs to. */
+  scratchOwner: 'composure.scratch.owner',
+  /** Beside it, where a person asked to keep it: the project that it was made from. */
+  scratchKept: 'composure.scratch.kept',
 } as const;

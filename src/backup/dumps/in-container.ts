@@ -1,4 +1,5 @@
 import type { ContainerInfo } from '../../docker/api.ts';
+import type { Attached } from '../../docker/attach.ts';
 import { Failure } from '../../kit/errors.ts';
 import type { DumpContext } from '../model.ts';
 
@@ -64,5 +65,22 @@ export async function ask(
     return Buffer.concat(chunks).toString('utf8');
   } finally {
     signal?.removeEventListener('abort', stop);
+  }
+}
+
+/** Writes a dump to a command's input. A command that ends before is no error here: its exit code says why. A dump that breaks off is one. */
+export async function feed(command: Attached, input: AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    for await (const chunk of input) {
+      try {
+        await command.write(chunk);
+      } catch {
+        return;
+      }
+    }
+    command.endInput();
+  } catch (error) {
+    command.close();
+    throw error;
   }
 }

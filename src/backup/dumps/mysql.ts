@@ -1,6 +1,6 @@
 import { Failure } from '../../kit/errors.ts';
 import type { DumpContext, DumpType, Facts, RunningDump, TableFact, WholeCheck } from '../model.ts';
-import { ask, environmentOf, withSecret } from './in-container.ts';
+import { ask, environmentOf, feed, withSecret } from './in-container.ts';
 
 type Context = Omit<DumpContext, 'name'>;
 
@@ -77,7 +77,8 @@ export const mysql: DumpType = {
     return names.filter((name) => !['information_schema', 'performance_schema', 'mysql', 'sys'].includes(name));
   },
 
-  ready: async (context) => (await query(context, 'SELECT 1;').catch(() => '')).trim() === '1',
+  /** The server that the images start to make the database on empty volumes speaks to no network, and ends again. */
+  ready: async (context) => (await query(context, 'SELECT @@skip_networking;').catch(() => '')).trim() === '0',
 
   async dump(context): Promise<RunningDump> {
     const tool = (await ask(context, client(context, ['mariadb-dump', 'mysqldump'], ['--version']))).trim();
@@ -124,12 +125,7 @@ export const mysql: DumpType = {
       { stdin: true },
     );
     load.stdout.resume();
-    try {
-      for await (const chunk of input) await load.write(chunk);
-      load.endInput();
-    } catch {
-      // The client has ended and says why.
-    }
+    await feed(load, input);
     const { code, stderr } = await load.ended;
     if (code !== 0) {
       throw new Failure('RESTORE_FAILED', `${context.service}: the server refused the dump of ${context.name}`, {

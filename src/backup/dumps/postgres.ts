@@ -1,7 +1,7 @@
 import { Failure } from '../../kit/errors.ts';
 import type { DumpContext, DumpType, Facts, RunningDump, TableFact } from '../model.ts';
 import { customFormatCheck } from './custom-format.ts';
-import { ask, environmentOf, withSecret } from './in-container.ts';
+import { ask, environmentOf, feed, withSecret } from './in-container.ts';
 
 type Context = Omit<DumpContext, 'name'>;
 
@@ -153,12 +153,7 @@ export const postgres: DumpType = {
       { stdin: true },
     );
     restore.stdout.resume();
-    try {
-      for await (const chunk of input) await restore.write(chunk);
-      restore.endInput();
-    } catch {
-      // pg_restore has ended and says why.
-    }
+    await feed(restore, input);
     const { code, stderr } = await restore.ended;
     if (code !== 0) {
       throw new Failure('RESTORE_FAILED', `${context.service}: pg_restore refused the dump of ${context.name}`, {

@@ -1,7 +1,7 @@
 import { Failure } from '../../kit/errors.ts';
 import { waitFor } from '../../kit/wait.ts';
 import type { DumpContext, DumpType, Facts, RunningDump, WholeCheck } from '../model.ts';
-import { ask, environmentOf, withSecret } from './in-container.ts';
+import { ask, environmentOf, feed, withSecret } from './in-container.ts';
 
 type Context = Omit<DumpContext, 'name'>;
 
@@ -59,6 +59,14 @@ async function checkFile(context: Context, path: string): Promise<Facts> {
   return { kind: 'keys', keys, expiring: number(/(\d+) expires/) || 0 };
 }
 
+/** Folder, file, list of the log's files, its text or nothing. Older files of a log go: they are those of a server that is new and empty. */
+const WRITE = [
+  'set -e; mkdir -p "$1"; cd "$1"',
+  'if [ -n "$4" ]; then rm -f -- *.aof *.base.rdb; fi',
+  'cat >"$2"',
+  'if [ -n "$4" ]; then printf %s "$4" >"$3"; fi',
+].join('\n');
+
 export const redis: DumpType = {
   kind: 'redis',
   title: 'Redis',
@@ -89,15 +97,26 @@ export const redis: DumpType = {
     return checkFile(context, (await freshFile(context)).path);
   },
 
-  /** Into a stopped server's place: the file is written beside the data and loaded by DEBUG RELOAD's public twin, a restart, by the caller. */
+  /** The file is put where the server looks at its start, and the server is killed and started, so that it writes nothing of its own. */
   async load(context, input) {
-    const path = `${await setting(context, 'dir')}/${await setting(context, 'dbfilename')}`;
-    const writer = await context.docker.execAttached(context.container.Id, ['sh', '-c', 'cat >"$1"', 'sh', path], { stdin: true });
+    const [dir, isLogged, logFolder, log] = [
+      await setting(context, 'dir'),
+      (await setting(context, 'appendonly')) === 'yes',
+      await setting(context, 'appenddirname'),
+      await setting(context, 'appendfilename'),
+    ];
+    const folder = isLogged && logFolder !== '' ? `${dir}/${logFolder}` : dir;
+    // A server with an append-only log does not look at its RDB file. Its log may begin with one: since version 7 as a file that a list names.
+    const file = !isLogged ? await setting(context, 'dbfilename') : logFolder === '' ? log : `${log}.1.base.rdb`;
+    if (isLogged) await ask(context, cli(['CONFIG', 'SET', 'appendonly', 'no']));
+    const list = isLogged && logFolder !== '' ? `file ${file} seq 1 type b\n` : '';
+    const writer = await context.docker.execAttached(context.container.Id, ['sh', '-c', WRITE, 'sh', folder, file, `${log}.manifest`, list], {
+      stdin: true,
+    });
     writer.stdout.resume();
-    for await (const chunk of input) await writer.write(chunk);
-    writer.endInput();
+    await feed(writer, input);
     const { code, stderr } = await writer.ended;
-    if (code !== 0) throw new Failure('RESTORE_FAILED', `${context.service}: cannot write ${path}`, { details: [stderr] });
+    if (code !== 0) throw new Failure('RESTORE_FAILED', `${context.service}: cannot write ${folder}/${file}`, { details: [stderr] });
     // Without SAVE: the server must not write its empty state over the file.
     await ask(context, cli(['CONFIG', 'SET', 'save', '']));
     await context.docker.killContainer(context.container.Id, 'SIGKILL');

@@ -1,5 +1,5 @@
-import type { Report } from '../../kit/events.ts';
 import type { Docker } from '../../docker/api.ts';
+import type { Report } from '../../kit/events.ts';
 import type { SavedStore } from '../model.ts';
 
 /** Compose's resolved model: what `docker compose config` prints, dollars doubled. It holds secrets: never print it. */
