@@ -14,6 +14,8 @@ export interface Place {
   saved: Spot;
   /** What the project of today has mounted there; undefined: nothing that outlives a container. */
   live?: Spot;
+  /** The volume's name in the compose file. */
+  key?: string;
 }
 
 /** What can be replaced on its own: the data of one database server, or one volume or folder of files. */

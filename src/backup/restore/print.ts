@@ -1,3 +1,4 @@
+import { formatBytes } from '../../autoscale/amounts.ts';
 import { formatMs } from '../../kit/duration.ts';
 import type { SavedStore } from '../model.ts';
 import { type RestorePlan, spotName, type Unit } from './model.ts';
@@ -54,10 +55,4 @@ const oldest = (stores: readonly SavedStore[]): string => stores.map(({ contentA
 function contentOf({ stores }: Unit): string {
   const bytes = stores.reduce((sum, store) => sum + store.bytes, 0);
   return `${stores.map((store) => store.id).join(', ')} (${formatBytes(bytes)})`;
-}
-
-export function formatBytes(bytes: number): string {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
-  const step = bytes < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(bytes) / 10));
-  return step === 0 ? `${bytes} bytes` : `${(bytes / 1024 ** step).toFixed(1)} ${units[step]}`;
 }

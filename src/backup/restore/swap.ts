@@ -1,4 +1,4 @@
-import { chmod, chown, lstat, mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Failure } from '../../kit/errors.ts';
 import { syncFolder } from '../../kit/files.ts';
@@ -12,8 +12,6 @@ export interface Swap {
   staged: string;
   /** Where the old content goes: nothing is there, or an empty folder. */
   kept: string;
-  /** The staged folder gets the live one's owner and mode: a snapshot of a folder's content does not have them. */
-  likeLive: boolean;
 }
 
 /** Which of both is in place. `between`: the old content was put aside, and a crash came before the new one was in. */
@@ -38,7 +36,6 @@ export async function putNew(swap: Swap): Promise<void> {
   const state = await swapState(swap);
   if (state === 'new') return;
   if (state === 'old') {
-    if (swap.likeLive) await copyOwner(swap.live, swap.staged);
     await mkdir(dirname(swap.kept), { recursive: true });
     await move(swap.live, swap.kept);
   }
@@ -64,12 +61,6 @@ async function move(from: string, to: string): Promise<void> {
   if (dirname(from) !== dirname(to)) await syncFolder(dirname(from));
 }
 
-async function copyOwner(from: string, to: string): Promise<void> {
-  const { uid, gid, mode } = await stat(from);
-  await chown(to, uid, gid);
-  await chmod(to, mode & 0o7777);
-}
-
 /** Why these two folders cannot change places by a rename; undefined when they can. */
 export async function whyNoSwap(live: string, beside: string): Promise<string | undefined> {
   const own = await lstat(live).catch(() => undefined);
@@ -83,8 +74,3 @@ export async function whyNoSwap(live: string, beside: string): Promise<string | 
 const isThere = async (path: string): Promise<boolean> => (await lstat(path).catch(() => undefined)) !== undefined;
 
 const hasEntries = async (path: string): Promise<boolean> => (await readdir(path).catch(() => [])).length > 0;
-
-/** Removes a folder that a bind's swap leaves empty or that holds what nobody needs any more. */
-export const dropFolder = (path: string): Promise<void> => rm(path, { recursive: true, force: true });
-
-export const dropIfEmpty = (path: string): Promise<void> => rmdir(path).catch(() => {});

@@ -1,70 +1,66 @@
 import { Failure } from '../../kit/errors.ts';
-import type { Project } from '../../project/model.ts';
+import type { Project, Service } from '../../project/model.ts';
 import { DUMP_TYPES } from '../dumps/list.ts';
 import type { Manifest, SavedStore } from '../model.ts';
 import { type Place, type Spot, spotName, type Unit } from './model.ts';
 
-/** Of Compose's resolved model, as the set has it, what is read here. */
-export interface SavedModel {
-  services: Record<
-    string,
-    {
-      environment?: Record<string, string | null>;
-      volumes?: { type: string; source?: string; target: string; read_only?: boolean }[];
-    }
-  >;
-  volumes?: Record<string, { name: string }>;
-}
+type Today = Pick<Project, 'services' | 'volumes'>;
 
 /** The set's data in parts that can be replaced one without the other, and what of today's project they replace. Pure. */
-export function unitsOf(manifest: Manifest, model: SavedModel, project: Pick<Project, 'services' | 'volumes'>): Unit[] {
+export function unitsOf(manifest: Manifest, project: Today): Unit[] {
   const units = new Map<string, Unit>();
   for (const store of manifest.stores) {
     if (store.kind === 'project') continue;
-    const origin = store.origin;
-    const key = origin ? `files ${spotName(spotOf(origin))}` : `database ${store.service}`;
+    const key = store.origin ? `files ${spotName(spotOf(store.origin))}` : `database ${store.service}`;
     const unit = units.get(key);
     if (unit) unit.stores.push(store);
-    else units.set(key, origin ? filesUnit(store, origin, project) : databaseUnit(store, model, project));
+    else units.set(key, store.origin ? filesUnit(store, store.origin, project) : databaseUnit(store, project));
   }
-  return [...units.values()].map((unit) => ({ ...unit, ...refusal(unit) }));
+  return [...units.values()].map((unit) => ({ ...unit, ...refusal(unit, project) }));
 }
 
 const spotOf = ({ volume, folder }: { volume?: string; folder: string }): Spot => (volume === undefined ? { folder } : { volume });
 
-function filesUnit(store: SavedStore, origin: NonNullable<SavedStore['origin']>, project: Pick<Project, 'services' | 'volumes'>): Unit {
+function filesUnit(store: SavedStore, origin: NonNullable<SavedStore['origin']>, { services, volumes }: Today): Unit {
   const { service } = store;
-  const place = placeAt(service, origin.target, spotOf(origin), project);
-  return { kind: 'files', service, title: `files of ${service} at ${origin.target}`, stores: [store], places: [place] };
+  const { target } = origin;
+  const mount = services[service]?.mounts.find((one) => one.target === target && (one.type === 'volume' || one.type === 'bind'));
+  const live = mount && placeOf(service, mount, volumes);
+  const place: Place = { service, target, ...live, saved: spotOf(origin) };
+  return { kind: 'files', service, title: `files of ${service} at ${target}`, stores: [store], places: [place] };
 }
 
-function databaseUnit(store: SavedStore, model: SavedModel, project: Pick<Project, 'services' | 'volumes'>): Unit {
+/** The data folder is that of today's server, which may be another image than the one that was saved: its dump is loaded into it anew. */
+function databaseUnit(store: SavedStore, { services, volumes }: Today): Unit {
   const { service } = store;
-  const kind = store.kind === 'postgres-roles' ? 'postgres' : store.kind;
-  const type = DUMP_TYPES.find((one) => one.kind === kind);
-  const saved = model.services[service];
-  const environment = Object.fromEntries(Object.entries(saved?.environment ?? {}).map(([name, value]) => [name, value ?? '']));
-  const paths = type?.dataPaths(environment) ?? [];
-  const places = (saved?.volumes ?? []).flatMap(({ type: how, source = '', target, read_only: readOnly }): Place[] => {
-    if (readOnly || !paths.some((path) => isWithin(path, target) || isWithin(target, path))) return [];
-    if (how === 'volume') return [placeAt(service, target, { volume: model.volumes?.[source]?.name ?? source }, project)];
-    return how === 'bind' ? [placeAt(service, target, { folder: source }, project)] : [];
-  });
+  const type = DUMP_TYPES.find(({ kind }) => kind === (store.kind === 'postgres-roles' ? 'postgres' : store.kind));
+  const paths = type?.dataPaths(services[service]?.environment ?? {}) ?? [];
+  const places = (services[service]?.mounts ?? [])
+    .filter(({ readOnly, target }) => !readOnly && paths.some((path) => isWithin(path, target) || isWithin(target, path)))
+    .filter(({ type: how }) => how === 'volume' || how === 'bind')
+    .map((mount) => placeOf(service, mount, volumes));
   return { kind: 'database', service, title: `${type?.title ?? store.kind} of ${service}`, stores: [store], places };
 }
 
-function placeAt(service: string, target: string, saved: Spot, { services, volumes }: Pick<Project, 'services' | 'volumes'>): Place {
-  const mount = services[service]?.mounts.find((one) => one.target === target && one.source !== '');
-  if (!mount) return { service, target, saved };
-  const live = mount.type === 'volume' ? { volume: volumes[mount.source]?.name ?? mount.source } : { folder: mount.source };
-  return { service, target, saved, live };
+function placeOf(service: string, { type, source, target }: Service['mounts'][number], volumes: Project['volumes']): Place {
+  if (type === 'bind') return { service, target, saved: { folder: source }, live: { folder: source } };
+  // A volume without a name is gone with its container.
+  if (source === '') return { service, target, saved: { volume: '' } };
+  const live = { volume: volumes[source]?.name ?? source };
+  return { service, target, saved: live, live, key: source };
 }
 
-function refusal({ kind, service, places }: Unit): Pick<Unit, 'refused'> {
+function refusal({ kind, service, places }: Unit, { services }: Today): Pick<Unit, 'refused'> {
+  if (!services[service]) return { refused: `the project has no service ${service} any more` };
   if (places.length === 0) return { refused: `${service} has no volume that holds its data` };
   const lost = places.find(({ live }) => !live);
-  if (lost) return { refused: `the project mounts nothing at ${lost.target} of ${service} any more` };
-  return kind === 'files' || places.length > 0 ? {} : {};
+  if (!lost) return {};
+  return {
+    refused:
+      kind === 'files'
+        ? `the project mounts nothing at ${lost.target} of ${service} any more`
+        : `${service} keeps its data in a volume without a name`,
+  };
 }
 
 /**
@@ -104,7 +100,12 @@ function refusePart({ kind, stores, title, service }: Unit, name: string): void 
 }
 
 export function namesOf({ service, stores, places }: Unit): string[] {
-  const spots = places.flatMap(({ saved, live, target }) => [target, ...names(saved), ...(live ? names(live) : [])]);
+  const spots = places.flatMap(({ saved, live, target, key }) => [
+    target,
+    ...names(saved),
+    ...(live ? names(live) : []),
+    ...(key === undefined ? [] : [key]),
+  ]);
   return [service, ...stores.map(({ id }) => id), ...spots];
 }
 
