@@ -9,6 +9,8 @@ import type { Report } from '../kit/events.ts';
 import { collectGarbage } from '../kit/memory.ts';
 import { sleep } from '../kit/wait.ts';
 import type { AgentForm } from '../state/agent.ts';
+import { projectsWithBackups, runBackups, type StartCommand, startOwn } from './backups.ts';
+import { packageScript } from './installation/package.ts';
 import { takeHost } from './presence.ts';
 import { reconcile } from './reconcile.ts';
 import { removeFinishedGenerations } from './tidy.ts';
@@ -23,7 +25,9 @@ export interface AgentOptions {
   /** Ends the agent. What it is doing is finished first. */
   signal: AbortSignal;
   /** How often containers are looked at without an event, and certificates at all. For tests. */
-  everyMs?: { containers?: number; certificates?: number };
+  everyMs?: { containers?: number; certificates?: number; backups?: number };
+  /** How a scheduled command is started. Default: this package's own, as a child process. */
+  startCommand?: StartCommand;
 }
 
 const CONTAINERS_EVERY_MS = 30_000;
@@ -38,8 +42,8 @@ const SETTLED_MS = 15_000;
 const ACTIONS = ['start', 'die', 'destroy', 'pause', 'unpause', 'health_status', 'rename'];
 
 /**
- * The host's one long-running process: it scales services, keeps the edge's servers in line with containers that are recreated by hand, and
- * certificates valid. It holds nothing in memory that matters: after a restart of its own, of the engine or of the edge it looks anew.
+ * The host's one long-running process: it scales services, keeps the edge's servers in line with containers that are recreated by hand,
+ * certificates valid, and backups made on time. It holds nothing in memory that matters: after a restart of its own, of the engine or of the edge it looks anew.
  * Returns when `signal` aborts. Failure LOCKED when another agent has this state folder.
  */
 export async function runAgent(given: AgentOptions): Promise<void> {
@@ -50,8 +54,8 @@ export async function runAgent(given: AgentOptions): Promise<void> {
   let tasks: Promise<void>[] = [];
   let settled: NodeJS.Timeout | undefined;
   try {
-    report({ kind: 'note', text: 'the agent scales services, follows containers and keeps certificates valid' });
-    tasks = [followContainers(options), keepCertificates(options), runAutoscaler(options)];
+    report({ kind: 'note', text: 'the agent scales services, follows containers, keeps certificates valid and makes backups' });
+    tasks = [followContainers(options), keepCertificates(options), runAutoscaler(options), keepBackups(options)];
     settled = setTimeout(collectGarbage, SETTLED_MS);
     await Promise.all(tasks);
     report({ kind: 'note', text: 'the agent ended' });
@@ -66,13 +70,23 @@ export async function runAgent(given: AgentOptions): Promise<void> {
 
 /** What this agent looks after, for its status: projects behind the edge, and services that are scaled. */
 async function followedBy({ stateFolder, edge }: AgentOptions): Promise<{ projects: string[]; scaled: string[] }> {
-  const [{ projects }, autoscale] = await Promise.all([edge.read(), readStatus(stateFolder)]);
+  const [{ projects }, autoscale, backups] = await Promise.all([edge.read(), readStatus(stateFolder), projectsWithBackups(stateFolder)]);
   const tiers = autoscale?.running ? autoscale.status.tiers.map(({ tier }) => tier) : [];
   return {
-    projects: [...new Set([...Object.keys(projects), ...tiers.map(({ project }) => project)])].sort(),
+    projects: [...new Set([...Object.keys(projects), ...tiers.map(({ project }) => project), ...backups])].sort(),
     scaled: tiers.map(({ id }) => id).sort(),
   };
 }
+
+const keepBackups = ({ stateFolder, docker, report, signal, everyMs, startCommand }: AgentOptions): Promise<void> =>
+  runBackups({
+    stateFolder,
+    docker,
+    report,
+    signal,
+    start: startCommand ?? startOwn(packageScript(), stateFolder, process.env),
+    ...(everyMs?.backups === undefined ? {} : { everyMs: everyMs.backups }),
+  });
 
 async function followContainers(options: AgentOptions): Promise<void> {
   const { docker, report, signal } = options;

@@ -194,6 +194,8 @@ export type PlannedStore = Store & { why: string } & (
         /** Services whose containers have it mounted for writing: those that are paused or stopped. */
         users: string[];
         mayBeEmpty: boolean;
+        /** What was seen when the plan was made; what is left out is counted too. */
+        found?: { files: number; bytes: number };
       }
   );
 

@@ -8,17 +8,15 @@ export const MANIFEST_FILE = 'manifest.json';
 
 const SAFETY_TAG = 'safety';
 
-/** The tags of one store's snapshot, by which a set is found again. `only` and `safety` as in BackupSet. */
-export const tagsOf = (
-  { project, set, only = [], safety = false }: { project: string; set: string; only?: readonly string[]; safety?: boolean },
-  store: string,
-): string[] => [
+/**
+ * The tags of one store's snapshot, by which a set is found again. A set of chosen services has `only=<service>` besides, on all of them; one
+ * that is made before a restore has `safety`.
+ */
+export const tagsOf = (project: string, set: string, store: string): string[] => [
   'composure',
   `project=${project}`,
   `set=${set}`,
   `store=${store}`,
-  ...only.map((service) => `only=${service}`),
-  ...(safety ? [SAFETY_TAG] : []),
 ];
 
 /** Of `restic snapshots --json` and `restic forget --json`, what is used here. */

@@ -1,4 +1,7 @@
+import { resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
+import { registerBackups } from '../backup/registration.ts';
+import { endHoldsOfDead, type HoldWorld } from '../backup/run/hold.ts';
 import { engineSocket, openDocker } from '../docker/api.ts';
 import { checkDocker, checkEngine } from '../docker/compose.ts';
 import { openEdge } from '../edge/edge.ts';
@@ -29,7 +32,10 @@ export async function openRollout(
   // The tools themselves are asked once for a folder; afterwards the engine's own word is enough.
   const isKnown = (await rememberedProject(folder, io.cwd)) !== undefined;
   const [project] = await Promise.all([loading, isKnown ? checkEngine(docker) : checkDocker(definedOnly(io.env))]);
-  if (!flags.dryRun) await rememberProject(folder, project.folder, project.name);
+  if (!flags.dryRun) {
+    await rememberProject(folder, project.folder, project.name);
+    await followBackups(io, flags, { docker, stateFolder: folder, report, project });
+  }
   const edge = openEdge({ stateFolder: folder, docker, report });
   return {
     project,
@@ -41,6 +47,21 @@ export async function openRollout(
     waitMs: flags.wait ?? 0,
     ...(io.afterJournal ? { afterJournal: io.afterJournal } : {}),
   };
+}
+
+/** What every command that may change something does first: containers that a killed backup left standing still run again, and the agent learns what the file says of backups. */
+export async function followBackups(io: Io, flags: ProjectFlags, { project, ...world }: HoldWorld & { project: Project }): Promise<void> {
+  // A deploy may be what brings such a container back.
+  await endHoldsOfDead(world, { project: project.name, waitMs: 10_000 }).catch((error: unknown) => {
+    if (!(error instanceof Failure)) throw error;
+    world.report({ kind: 'warning', text: [error.message, ...error.details].join('; ') });
+  });
+  await registerBackups(world.stateFolder, project, {
+    ...(flags.file ? { file: flags.file.map((file) => resolve(io.cwd, file)) } : {}),
+    ...(flags.projectDirectory === undefined ? {} : { projectDirectory: resolve(io.cwd, flags.projectDirectory) }),
+    ...(flags.env === undefined ? {} : { env: flags.env }),
+    ...(flags.profile ? { profile: flags.profile } : {}),
+  });
 }
 
 /** Aborts at the first Ctrl-C or SIGTERM, so that what has begun is taken back; a second one ends the process. */

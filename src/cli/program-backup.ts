@@ -16,10 +16,30 @@ export interface Shared {
   startLoading: (io: Io, flags: ProjectFlags) => Promise<Project>;
 }
 
+const collect = (value: string, all: string[] = []): string[] => [...all, value];
+
 /** composure backup …: one block and one file in commands/backup/ for each command. */
 export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, shared: Shared): void {
-  const { onProject, confirmable, example, startLoading } = shared;
+  const { onProject, confirmable, waiting, example, startLoading } = shared;
   const backup = program.command('backup').description('backups that have been restored: encrypted by restic, proved by drills');
+
+  // Making one.
+  waiting(onProject(backup.command('run')))
+    .description('save everything of the project as one set: databases, volumes, the project itself; all or nothing')
+    .option('--only <service>', 'only what belongs to this service; may be given several times', collect)
+    .option('--dry-run', 'say what would be saved and what not, and touch nothing')
+    .addHelpText(
+      'after',
+      example('backup run', 'backup run --dry-run', 'backup run --only db --only uploads', 'backup run --wait 10m --json'),
+    )
+    .action(async (flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/backup/run.ts')).backupRunCommand(io, flags, project);
+    });
+  onProject(backup.command('status'))
+    .description('the last set, the last proven one, how everything went last and when it is next; asks this host alone')
+    .addHelpText('after', example('backup status', 'backup status --json'))
+    .action(async (flags) => (await import('./commands/backup/status.ts')).backupStatusCommand(io, flags));
 
   // What there is.
   onProject(backup.command('list'))
@@ -30,7 +50,39 @@ export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, s
       await (await import('./commands/backup/list.ts')).backupListCommand(io, flags, project);
     });
 
+  onProject(backup.command('show'))
+    .description('what a set holds: stores, what was counted, when it is of, which images; default the latest')
+    .argument('[set]', 'id of a set, or its beginning')
+    .option('--at <time>', 'the latest set at or before this time')
+    .addHelpText('after', example('backup show', 'backup show 20261124T0612', 'backup show --at 2026-11-24T06:00:00Z --json'))
+    .action(async (set: string | undefined, flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/backup/show.ts')).backupShowCommand(io, set, flags, project);
+    });
+
   // The repository.
+  confirmable(onProject(backup.command('init')))
+    .description('create the encrypted repository, with a password in the file of secrets, and show what a backup would save')
+    .addHelpText('after', example('backup init', 'backup init --dry-run', 'backup init --env prod --yes'))
+    .action(async (flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/backup/init.ts')).backupInitCommand(io, flags, project);
+    });
+  waiting(onProject(backup.command('verify')))
+    .description('check the repository and read a part of its data, another one each time; every snapshot of every set has to be there')
+    .option('--all', 'read all data now')
+    .addHelpText('after', example('backup verify', 'backup verify --all', 'backup verify --wait 10m --json'))
+    .action(async (flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/backup/verify.ts')).backupVerifyCommand(io, flags, project);
+    });
+  waiting(confirmable(onProject(backup.command('prune'))))
+    .description('remove the sets that no keep-* rule keeps, and what failed runs left; the newest set and the newest proven one stay')
+    .addHelpText('after', example('backup prune', 'backup prune --dry-run', 'backup prune --yes --json'))
+    .action(async (flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/backup/prune.ts')).backupPruneCommand(io, flags, project);
+    });
   confirmable(onProject(backup.command('unlock')))
     .description('remove locks that dead processes left in the repository; those of living ones stay')
     .option('--all', 'also those of processes that seem alive')

@@ -98,7 +98,8 @@ async function envFileVariables(
   ]);
 }
 
-function serviceEnvFiles(source: Source, folder: string): string[] {
+/** The env files that services name, absolute, whether they are there or not: from the project’s folder and from the compose file’s. */
+export function serviceEnvFiles(source: Source, folder: string): string[] {
   const services = isMap(source.document.contents) ? source.document.contents.get('services', true) : undefined;
   if (!isMap(services)) return [];
   return services.items.flatMap((pair) => {

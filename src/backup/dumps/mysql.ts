@@ -145,7 +145,7 @@ export function sqlTrailerCheck(): WholeCheck {
     },
     end() {
       if (tail.length === 0) return 'the dump is empty';
-      return /\n-- Dump completed( on [\d: -]+)?\n?$/.test(tail.toString('utf8'))
+      return /\n-- Dump completed( on [\d: -]+)?\n$/.test(tail.toString('utf8'))
         ? undefined
         : 'the dump lacks its last line, “-- Dump completed”';
     },

@@ -10,10 +10,12 @@ const userOf = ({ container }: Context): string => {
   return env.POSTGRES_USER || env.PGUSER || 'postgres';
 };
 
-const client = (context: Context, program: string, args: readonly string[]): string[] =>
+/** A command line for one of PostgreSQL's clients in the container, with its user and password. */
+export const client = (context: Context, program: string, args: readonly string[]): string[] =>
   withSecret('PGPASSWORD', ['POSTGRES_PASSWORD', 'PGPASSWORD'], [program, '-U', userOf(context), '-w', ...args]);
 
-const query = (context: Context, database: string, sql: string): Promise<string> =>
+/** What psql prints for an SQL text, without headings. Throws BACKUP_FAILED. */
+export const query = (context: Context, database: string, sql: string): Promise<string> =>
   ask(context, client(context, 'psql', ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', database, '-f', '-']), sql);
 
 /** Tables with rows of their own, and the first column of a time whose name says that rows are written then. */

@@ -4,23 +4,12 @@ import { readFileIfThere, storageFailure, writeFileDurably } from '../../kit/fil
 import { takeLock } from '../../state/lock.ts';
 import type { BackupResult } from '../model.ts';
 import { historyPath } from '../places.ts';
+import { isProof, readResults } from '../proven.ts';
 
 /** Years of daily runs, checks and weekly drills. */
 const KEPT = 2000;
 /** How far a file may grow over that before it is cut. */
 const SLACK = 200;
-
-/** What was tried for a project's backups and how it ended, oldest first. A line that a crash cut short is left out. */
-export async function readHistory(state: string, project: string): Promise<BackupResult[]> {
-  const text = (await readFileIfThere(historyPath(state, project))) ?? '';
-  return text.split('\n').flatMap((line) => {
-    try {
-      return line === '' ? [] : [JSON.parse(line) as BackupResult];
-    } catch {
-      return [];
-    }
-  });
-}
 
 /** Adds a result; processes that do so at once take turns. */
 export async function appendHistory(state: string, project: string, result: BackupResult): Promise<void> {
@@ -28,7 +17,7 @@ export async function appendHistory(state: string, project: string, result: Back
   const lock = await takeLock(`${path}.lock`, { purpose: 'note how a backup went', waitMs: 10_000 });
   try {
     const before = await readFileIfThere(path);
-    const results = before === undefined ? [] : await readHistory(state, project);
+    const results = before === undefined ? [] : await readResults(state, project);
     if (results.length >= KEPT + SLACK) {
       const kept = worthKeeping([...results, result], KEPT);
       await writeFileDurably(path, kept.map((one) => `${JSON.stringify(one)}\n`).join(''));
@@ -50,14 +39,6 @@ export function worthKeeping(results: readonly BackupResult[], most: number): Ba
   const newest = results.slice(-most);
   const proof = results.findLast(isProof);
   return proof === undefined || newest.includes(proof) ? newest : [proof, ...newest.slice(1)];
-}
-
-/** A drill or a rebuild restored every store of the set, and what came back was what had been saved. */
-const isProof = ({ kind, ok, set }: BackupResult): boolean => ok && set !== undefined && (kind === 'drill' || kind === 'rebuild');
-
-/** The sets that were restored and compared, with when that was last done (ISO 8601). Pure. */
-export function provenSets(history: readonly BackupResult[]): Map<string, string> {
-  return new Map(history.filter(isProof).map(({ set = '', endedAt }) => [set, endedAt]));
 }
 
 /** The newest result of each kind. Pure. */

@@ -3,7 +3,8 @@ import { dirname } from 'node:path';
 import { listProjects } from '../../state/projects.ts';
 import type { BackupResult } from '../model.ts';
 import { metricsPath } from '../places.ts';
-import { lastByKind, provenSets, readHistory, timeOfSet } from './history.ts';
+import { provenSets, readResults } from '../proven.ts';
+import { lastByKind, timeOfSet } from './history.ts';
 
 interface Sample {
   labels: Record<string, string>;
@@ -109,7 +110,7 @@ const labelText = (labels: Record<string, string>): string =>
 /** Replaces the file that node_exporter's textfile collector reads, as a whole. */
 export async function writeMetrics(state: string): Promise<void> {
   const names = (await listProjects(state)).sort();
-  const projects = await Promise.all(names.map(async (project) => ({ project, history: await readHistory(state, project) })));
+  const projects = await Promise.all(names.map(async (project) => ({ project, history: await readResults(state, project) })));
   const path = metricsPath(state);
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
   const draft = `${path}.${process.pid}`;

@@ -1,8 +1,8 @@
 import { Failure } from '../../kit/errors.ts';
 import type { BackupResult, BackupWorld } from '../model.ts';
 import { tell, tidingsOf } from '../notify/tell.ts';
-
-import { appendHistory, readHistory } from './history.ts';
+import { readResults } from '../proven.ts';
+import { appendHistory } from './history.ts';
 import { writeMetrics } from './metrics.ts';
 
 /** How a piece of work on backups ended, as far as it knows by itself. */
@@ -52,7 +52,7 @@ export async function recordResult(world: BackupWorld, result: BackupResult): Pr
   const { project, stateFolder, report, addresses = {}, host } = world;
   const notify = project.settings.backup?.notify ?? [];
   const clean = withoutSecrets(result, [...Object.values(world.secrets), ...Object.values(addresses)]);
-  const before = await readHistory(stateFolder, project.name).catch(() => []);
+  const before = await readResults(stateFolder, project.name).catch(() => []);
   try {
     await appendHistory(stateFolder, project.name, clean);
     await writeMetrics(stateFolder);

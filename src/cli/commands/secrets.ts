@@ -51,7 +51,7 @@ async function placeOf(io: Io, flags: SecretsFlags): Promise<SecretsPlace> {
 }
 
 /** What a new file gets as its first recipient, and what is said about it. */
-function firstRecipient(io: Io): { first: () => Promise<Recipient>; said: () => { file: string; recipient: string } | undefined } {
+export function firstRecipient(io: Io): { first: () => Promise<Recipient>; said: () => { file: string; recipient: string } | undefined } {
   let made: { file: string; recipient: string } | undefined;
   return {
     first: async () => {
@@ -64,7 +64,7 @@ function firstRecipient(io: Io): { first: () => Promise<Recipient>; said: () => 
   };
 }
 
-function describeNewIdentity(made: { file: string; recipient: string } | undefined): string[] {
+export function describeNewIdentity(made: { file: string; recipient: string } | undefined): string[] {
   if (!made) return [];
   return [
     `this machine got an identity: ${made.file}, its recipient is ${made.recipient}`,

@@ -1,4 +1,4 @@
-import { provenSets, readHistory } from '../../../backup/run/history.ts';
+import { provenSets, readResults } from '../../../backup/proven.ts';
 import { listSets } from '../../../backup/sets.ts';
 import type { Project } from '../../../project/model.ts';
 import type { ProjectFlags } from '../../flags.ts';
@@ -9,7 +9,7 @@ import { openBackup } from './open.ts';
 export async function backupListCommand(io: Io, flags: ProjectFlags, loading: Promise<Project>): Promise<void> {
   const { world, restic } = await openBackup(io, flags, loading);
   const { name } = world.project;
-  const [sets, history] = await Promise.all([listSets(restic, name), readHistory(world.stateFolder, name)]);
+  const [sets, history] = await Promise.all([listSets(restic, name), readResults(world.stateFolder, name)]);
   const proven = provenSets(history);
   const listed = sets.map((set) => ({ ...set, proven: proven.get(set.set) }));
   if (flags.json) {

@@ -6,23 +6,26 @@ import { packageVersion } from '../../../kit/package.ts';
 import type { Project } from '../../../project/model.ts';
 import { openSecrets, secretEnvironment } from '../../../secrets/open.ts';
 import { stateFolder } from '../../../state/folder.ts';
-import { interruption, reporter } from '../../context.ts';
+import { followBackups, interruption, reporter } from '../../context.ts';
 import type { ProjectFlags } from '../../flags.ts';
 import type { Io } from '../../io.ts';
 
 /** What every backup command works on. Secrets that the environment sets keep the value they have there. */
-export async function openWorld(io: Io, flags: ProjectFlags, loading: Promise<Project>): Promise<BackupWorld> {
+export async function openWorld(io: Io, flags: ProjectFlags & { dryRun?: boolean }, loading: Promise<Project>): Promise<BackupWorld> {
   const project = await loading;
-  return {
+  const world: BackupWorld = {
     project,
     docker: openDocker(engineSocket(io.env)),
     stateFolder: stateFolder(io.env),
-    secrets: await resticSecrets(io, project),
+    secrets: await valuesOf(io, project, project.settings.backup?.secrets ?? []),
+    addresses: await valuesOf(io, project, project.settings.backup?.notify?.map(({ secret }) => secret) ?? []),
     report: reporter(io, flags),
     signal: io.signal ?? interruption(),
     version: packageVersion(),
     host: hostname(),
   };
+  if (!flags.dryRun) await followBackups(io, flags, world);
+  return world;
 }
 
 /** The same, with restic. Throws BACKUP_NOT_SET_UP, RESTIC_MISSING; asks nothing of the repository. */
@@ -36,10 +39,14 @@ export function resticOf(io: Io, { project, secrets, report }: BackupWorld): Pro
   return openRestic(project.settings.backup, secrets, { env: io.env, report, ...(image === undefined ? {} : { image }) });
 }
 
-async function resticSecrets(io: Io, { folder, environment, settings }: Project): Promise<Record<string, string>> {
-  const names = settings.backup?.secrets ?? [];
+/** The agent started this command, by its schedule. */
+export const isScheduled = (io: Io): boolean => io.env.COMPOSURE_SCHEDULED === '1';
+
+async function valuesOf(io: Io, { folder, environment }: Project, names: readonly string[]): Promise<Record<string, string>> {
   const given = Object.fromEntries(names.flatMap((name) => (io.env[name] === undefined ? [] : [[name, io.env[name] ?? '']])));
+  const wanted = names.filter((name) => !(name in given));
+  if (wanted.length === 0) return given;
   const secrets = await openSecrets({ folder, ...(environment === undefined ? {} : { environment }) }, io.env);
-  const stored = names.filter((name) => !(name in given) && secrets?.names.includes(name));
+  const stored = wanted.filter((name) => secrets?.names.includes(name));
   return { ...(secrets && stored.length > 0 ? await secretEnvironment(secrets, stored) : {}), ...given };
 }

@@ -1,0 +1,164 @@
+import { join } from 'node:path';
+import type { BackupResult } from '../backup/model.ts';
+import { readResults } from '../backup/proven.ts';
+import { type Registration, readRegistration } from '../backup/registration.ts';
+import { appendHistory } from '../backup/run/history.ts';
+import { endHoldsOfDead } from '../backup/run/hold.ts';
+import { writeMetrics } from '../backup/run/metrics.ts';
+import { type DueJob, dueJobs, type Job } from '../backup/schedule.ts';
+import type { Docker } from '../docker/api.ts';
+import type { Report } from '../kit/events.ts';
+import { type RunResult, run } from '../kit/spawn.ts';
+import { sleep } from '../kit/wait.ts';
+import { listProjects } from '../state/projects.ts';
+
+const LOOK_EVERY_MS = 30_000;
+/** How long a scheduled command waits for one that a person started. */
+const WAIT = '2h';
+
+/** A command of this package, as a process of its own: what it uses of memory is gone with it. */
+export type StartCommand = (
+  args: readonly string[],
+  options: { cwd: string; signal: AbortSignal; onLine: (line: string) => void },
+) => Promise<RunResult>;
+
+export interface BackupsOptions {
+  stateFolder: string;
+  docker: Docker;
+  report: Report;
+  signal: AbortSignal;
+  start: StartCommand;
+  now?: () => Date;
+  everyMs?: number;
+}
+
+/**
+ * Starts what is due of every project's backups, one command at a time on the host, and ends what killed backups left standing still. Returns
+ * when `signal` aborts, after the command that is at work has ended in order.
+ */
+export async function runBackups(options: BackupsOptions): Promise<void> {
+  const { signal, report, everyMs = LOOK_EVERY_MS } = options;
+  const tried = new Map<string, number>();
+  const attempt = onceSaid(report);
+  while (!signal.aborted) {
+    await attempt('containers that a backup held', async () => void (await endHoldsOfDead(options)));
+    await attempt('backups', () => startDue(options, tried));
+    if (!signal.aborted) await sleep(everyMs, undefined, { signal }).catch(() => {});
+  }
+}
+
+/** Does something that is done over and over; what is wrong is said once, until it is something else. */
+function onceSaid(report: Report): (what: string, work: () => Promise<void>) => Promise<void> {
+  const said = new Map<string, string>();
+  return async (what, work) => {
+    try {
+      await work();
+      said.delete(what);
+    } catch (error) {
+      const text = (error as Error).message;
+      if (said.get(what) !== text) report({ kind: 'warning', text: `${what}: ${text}` });
+      said.set(what, text);
+    }
+  };
+}
+
+/** The projects whose backups the agent looks after, for its status. */
+export async function projectsWithBackups(state: string): Promise<string[]> {
+  const found = await Promise.all((await listProjects(state)).map((name) => readRegistration(state, name)));
+  return found.flatMap((registration) => registration?.project ?? []).sort();
+}
+
+async function startDue(options: BackupsOptions, tried: Map<string, number>): Promise<void> {
+  const { stateFolder, signal, now = () => new Date() } = options;
+  for (const name of await listProjects(stateFolder)) {
+    // After each command the world is another one: what was due may have been done by a person meanwhile.
+    for (const job of ['run', 'prune', 'verify', 'drill'] as const) {
+      const registration = signal.aborted ? undefined : await readRegistration(stateFolder, name);
+      if (!registration) break;
+      const history = await readResults(stateFolder, name);
+      const due = dueJobs({ ...registration, history }, now()).find((one) => one.job === job);
+      // A command that ends without a trace must not be started over and over.
+      if (!due || tried.get(`${name} ${job}`) === Date.parse(due.since)) continue;
+      tried.set(`${name} ${job}`, Date.parse(due.since));
+      await startJob(options, registration, due);
+      await endHoldsOfDead(options, { project: name });
+    }
+  }
+}
+
+async function startJob(options: BackupsOptions, registration: Registration, { job, since }: DueJob): Promise<void> {
+  const { stateFolder, report, signal, start } = options;
+  const { project, folder } = registration;
+  const startedAt = new Date().toISOString();
+  report({ kind: 'note', text: `${project}: backup ${job}, planned for ${since}` });
+  const answer = await start(commandOf(registration, job), {
+    cwd: folder,
+    signal,
+    onLine: (line) => passOn(report, project, line),
+  });
+  const { code } = answer;
+  const last = (await readResults(stateFolder, project)).findLast(({ kind }) => kind === job);
+  const isNoted = last !== undefined && last.endedAt >= startedAt;
+  if (code === 0) report({ kind: 'note', text: `${project}: backup ${job} went well` });
+  else report({ kind: 'warning', text: `${project}: backup ${job} failed: ${(isNoted ? last.message : undefined) ?? lastWords(answer)}` });
+  if (isNoted || (signal.aborted && code !== 0)) return;
+  // It did not come as far as to note anything itself: its project could not be read, or it was killed.
+  const result: BackupResult = {
+    kind: job,
+    scheduled: true,
+    startedAt,
+    endedAt: new Date().toISOString(),
+    ok: code === 0,
+    numbers: {},
+    ...(code === 0 ? {} : { message: lastWords(answer) }),
+  };
+  await appendHistory(stateFolder, project, result);
+  await writeMetrics(stateFolder);
+}
+
+/** The command line of a job. Pure. */
+export const commandOf = ({ args }: Pick<Registration, 'args'>, job: Job): string[] => [
+  'backup',
+  job,
+  '--json',
+  '--wait',
+  WAIT,
+  ...(job === 'prune' ? ['--yes'] : []),
+  ...args,
+];
+
+/** Warnings of the command are warnings of the agent; how far it is nobody watches here. */
+function passOn(report: Report, project: string, line: string): void {
+  if (!line.startsWith('{"kind":"warning"')) return;
+  try {
+    report({ kind: 'warning', text: `${project}: ${(JSON.parse(line) as { text: string }).text}` });
+  } catch {}
+}
+
+/** Why the command ended as it did, by its own last words. Pure. */
+export function lastWords({ stdout, stderr }: Pick<RunResult, 'stdout' | 'stderr'>): string {
+  try {
+    return (JSON.parse(stdout) as { error: { message: string } }).error.message;
+  } catch {
+    // A bug's stack, and what Node says when it runs out of memory, are no JSON.
+    const line = stderr.split('\n').find((text) => text.trim() !== '' && !text.startsWith('{'));
+    return line?.trim() ?? 'it was killed';
+  }
+}
+
+/** Of this package, with restic's cache where the agent may write. */
+export function startOwn(script: string, stateFolder: string, env: NodeJS.ProcessEnv): StartCommand {
+  return (args, { cwd, signal, onLine }) =>
+    run(process.execPath, [script, ...args], {
+      cwd,
+      signal,
+      env: {
+        COMPOSURE_STATE_DIR: stateFolder,
+        COMPOSURE_SCHEDULED: '1',
+        RESTIC_CACHE_DIR: env.RESTIC_CACHE_DIR || join(stateFolder, 'cache', 'restic'),
+      },
+      onLine: (line, stream) => {
+        if (stream === 'stderr') onLine(line);
+      },
+    });
+}

@@ -1,0 +1,60 @@
+import type { Project, Service } from '../../project/model.ts';
+import type { BackupPlan, PlannedStore } from '../model.ts';
+import { detectDatabase } from './detect.ts';
+import type { Observed } from './observe.ts';
+import { planFolders } from './plan-folders.ts';
+import { storeId } from './store-id.ts';
+import { planWarnings } from './warnings.ts';
+
+/**
+ * What a backup of the project saves, leaves out, and what a person should know. Databases come before files, so that a row that names a file
+ * is never newer than the file.
+ */
+export function planBackup(project: Project, observed: Observed): BackupPlan {
+  const databases: PlannedStore[] = [];
+  const leftOut: BackupPlan['leftOut'] = [];
+  for (const service of Object.values(project.services)) {
+    if (service.backup?.skip) {
+      leftOut.push({ what: service.name, why: 'x-backup.skip' });
+      continue;
+    }
+    databases.push(...planDatabases(service, observed));
+  }
+  const folders = planFolders(project, observed);
+  const inFolders = (file: string): boolean =>
+    folders.stores.some((store) => store.kind === 'files' && file.startsWith(`${store.folder}/`));
+  const own: PlannedStore = {
+    id: 'project',
+    kind: 'project',
+    service: '',
+    name: '',
+    why: 'the project itself: compose and env files, resolved model, images, certificates',
+    files: observed.project.files.filter((file) => project.files.includes(file) || !inFolders(file)),
+  };
+  return {
+    stores: [own, ...databases, ...folders.stores],
+    leftOut: [...leftOut, ...folders.leftOut],
+    warnings: [...planWarnings(project, observed), ...folders.warnings],
+  };
+}
+
+function planDatabases(service: Service, observed: Observed): PlannedStore[] {
+  const seen = observed.services[service.name];
+  const detected = seen && detectDatabase(service, seen);
+  if (!detected) return [];
+  const { type, why } = detected;
+  // Without names the store fails when it is saved, which says more than a plan without it.
+  const names = seen.databases ?? [''];
+  const stores = names.map(
+    (name): PlannedStore => ({ id: storeId(service.name, type.kind, name), kind: type.kind, service: service.name, name, why }),
+  );
+  if (type.kind !== 'postgres') return stores;
+  const roles: PlannedStore = {
+    id: storeId(service.name, 'postgres-roles', ''),
+    kind: 'postgres-roles',
+    service: service.name,
+    name: '',
+    why: 'roles belong to the server and are in no database’s dump',
+  };
+  return [roles, ...stores];
+}

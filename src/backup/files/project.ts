@@ -1,0 +1,134 @@
+import { createHash } from 'node:crypto';
+import { chmod, copyFile, lchown, mkdir, mkdtemp, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { certificateText, fileNameOf } from '../../edge/certificates/store.ts';
+import type { Project } from '../../project/model.ts';
+import { observeImages } from '../discover/images.ts';
+import type { BackupWorld, PlannedStore, SavedStore } from '../model.ts';
+import type { Restic } from '../restic/program.ts';
+import { saveFolder } from '../restic/save.ts';
+import { folderFacts } from './facts.ts';
+import { isWithin } from './mounts.ts';
+import type { SaveOptions } from './save-files.ts';
+
+/**
+ * The snapshot of a project's own files:
+ *
+ *     project.json             ProjectRecord
+ *     compose.resolved.yaml    Compose's resolved model, dollars doubled: a compose file by itself. Holds secrets
+ *     images.json              by service: reference, id, digest
+ *     files/…                  files in the project's folder, where they lie in it
+ *     outside/…                files elsewhere, under their absolute path
+ *     edge/certs/…             certificates with keys that the edge holds for the project's hosts, named as in the state folder
+ */
+export interface ProjectRecord {
+  version: 1;
+  name: string;
+  /** Absolute, on the machine that was saved. */
+  folder: string;
+  environment?: string;
+  /** Compose's global arguments, with paths of the machine that was saved. */
+  composeArgs: string[];
+  /** Compose files in merge order, absolute. */
+  composeFiles: string[];
+  profiles: string[];
+  /** Hosts with a certificate in edge/certs. */
+  hosts: string[];
+  files: { path: string; original: string }[];
+}
+
+export const PROJECT_RECORD = 'project.json';
+export const RESOLVED_MODEL = 'compose.resolved.yaml';
+export const IMAGES_RECORD = 'images.json';
+
+/** Where a file lies in the snapshot. Pure. */
+export const savedPath = (file: string, folder: string): string =>
+  isWithin(file, folder) ? join('files', relative(folder, file)) : join('outside', file);
+
+/** SHA-256 of Compose's resolved model. */
+export const composeHash = ({ resolved }: Project): string => createHash('sha256').update(resolved).digest('hex');
+
+/** Saves the project's own files as one snapshot. Throws REPOSITORY_*, DISK_FULL. */
+export async function saveProject(
+  { project, docker, stateFolder }: BackupWorld,
+  restic: Restic,
+  { files }: Extract<PlannedStore, { kind: 'project' }>,
+  options: SaveOptions,
+): Promise<Omit<SavedStore, 'id' | 'kind' | 'service' | 'name' | 'startedAt' | 'endedAt'>> {
+  const contentAt = new Date().toISOString();
+  const folder = await mkdtemp(join(options.scratch, 'project-'));
+  try {
+    const vanished: string[] = [];
+    const copied: ProjectRecord['files'] = [];
+    for (const original of files) {
+      const path = savedPath(original, project.folder);
+      if (await copyWithAttributes(original, join(folder, path))) copied.push({ path, original });
+      else vanished.push(original);
+    }
+    const hosts = await writeCertificates(project, stateFolder, folder);
+    const images = await observeImages(docker, project);
+    await writeFile(join(folder, RESOLVED_MODEL), pretty(JSON.parse(project.resolved)), { mode: 0o600 });
+    await writeFile(join(folder, IMAGES_RECORD), pretty(images), { mode: 0o600 });
+    await writeFile(join(folder, PROJECT_RECORD), pretty(recordOf(project, copied, hosts)), { mode: 0o600 });
+    const facts = await folderFacts(folder);
+    const saved = await saveFolder(restic, { ...options, folder, exclude: [] });
+    return {
+      tool: `restic ${restic.version}`,
+      snapshot: saved.snapshot,
+      path: '/',
+      bytes: saved.bytes,
+      added: saved.added,
+      contentAt,
+      facts,
+      ...(vanished.length > 0 ? { vanished } : {}),
+    };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function recordOf(project: Project, files: ProjectRecord['files'], hosts: string[]): ProjectRecord {
+  const { name, folder, environment, compose } = project;
+  const given = compose.args.flatMap((arg, index) => (arg === '--profile' ? [compose.args[index + 1] ?? ''] : []));
+  const fromEnvironment = (compose.env.COMPOSE_PROFILES ?? process.env.COMPOSE_PROFILES ?? '').split(',').filter(Boolean);
+  return {
+    version: 1,
+    name,
+    folder,
+    ...(environment === undefined ? {} : { environment }),
+    composeArgs: compose.args,
+    composeFiles: project.files,
+    profiles: [...new Set([...given, ...fromEnvironment])],
+    hosts,
+    files,
+  };
+}
+
+const pretty = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
+
+/** False when the file is gone. A link becomes the file that it leads to. */
+async function copyWithAttributes(from: string, to: string): Promise<boolean> {
+  const found = await stat(from).catch(() => undefined);
+  if (!found) return false;
+  await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+  await copyFile(from, to);
+  await lchown(to, found.uid, found.gid);
+  await chmod(to, found.mode & 0o7777);
+  await utimes(to, found.atime, found.mtime);
+  return true;
+}
+
+async function writeCertificates({ services }: Project, stateFolder: string, folder: string): Promise<string[]> {
+  const wanted = Object.values(services).flatMap(({ edge }) =>
+    edge.flatMap(({ tls, hosts, redirectFrom }) => (tls === 'acme' ? [...hosts, ...redirectFrom] : [])),
+  );
+  const held: string[] = [];
+  for (const host of [...new Set(wanted)].sort()) {
+    const text = await certificateText(stateFolder, host);
+    if (text === undefined) continue;
+    await mkdir(join(folder, 'edge', 'certs'), { recursive: true, mode: 0o700 });
+    await writeFile(join(folder, 'edge', 'certs', `${fileNameOf(host)}.pem`), text, { mode: 0o600 });
+    held.push(host);
+  }
+  return held;
+}

@@ -1,0 +1,141 @@
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Failure } from '../../kit/errors.ts';
+import type { PlannedStore, SavedStore } from '../model.ts';
+import { resticFailure } from '../restic/outcome.ts';
+import type { Restic } from '../restic/program.ts';
+import { type Saved, saveFolder } from '../restic/save.ts';
+import { excluder, resticExcludes } from './exclude.ts';
+import { folderFacts, snapshotFacts } from './facts.ts';
+import { lostMount, mountPointOf, readMounts, unmountedAt } from './mounts.ts';
+import { copyDatabases } from './sqlite.ts';
+import { walk } from './walk.ts';
+
+export type FilesStore = Extract<PlannedStore, { kind: 'files' | 'sqlite' }>;
+
+export interface SaveOptions {
+  /** All tags of the snapshot. */
+  tags: readonly string[];
+  /** A folder for what is needed only meanwhile. */
+  scratch: string;
+  /** Host name in the snapshot. */
+  host: string;
+  signal: AbortSignal;
+  /** The same store in the last complete set. */
+  previous?: SavedStore | undefined;
+}
+
+type Outcome = Omit<SavedStore, 'id' | 'kind' | 'service' | 'name' | 'startedAt' | 'endedAt'>;
+
+/**
+ * Saves a volume or a bound folder as one snapshot, whose root is the folder. Throws BACKUP_FAILED where the folder is missing, holds no file
+ * though it should, or lies on a disk that is not mounted; and REPOSITORY_*.
+ */
+export async function saveFiles(restic: Restic, store: FilesStore, options: SaveOptions): Promise<Outcome> {
+  const mountPoint = await requireFolder(store, options.previous);
+  const contentAt = new Date().toISOString();
+  const isEmpty = await holdsNoFile(store);
+  if (isEmpty && !store.mayBeEmpty) throw emptyFailure(store);
+  const exclude = resticExcludes(store.folder, store.exclude);
+  const saved = isEmpty ? await saveEmpty(restic, store, options) : await saveFolder(restic, { ...options, folder: store.folder, exclude });
+  const facts = await snapshotFacts(restic, saved.snapshot);
+  if (facts.files === 0 && !store.mayBeEmpty) {
+    await forget(restic, saved.snapshot);
+    throw emptyFailure(store);
+  }
+  return outcome(restic, saved, { contentAt, facts: store.volume === undefined ? { ...facts, mountPoint } : facts });
+}
+
+/**
+ * Saves the SQLite databases of a volume or bound folder, each as it was at one moment, in one snapshot that has them where they lie in the folder.
+ * Throws BACKUP_FAILED for a damaged one, DISK_FULL where the copies do not fit into `scratch`, and REPOSITORY_*.
+ */
+export async function saveDatabases(restic: Restic, store: FilesStore, options: SaveOptions): Promise<Outcome> {
+  await requireFolder(store, options.previous);
+  const { scratch, signal } = options;
+  const copied = await copyDatabases(store.folder, store.databases ?? [], { scratch, signal, store: store.id });
+  try {
+    const saved = await saveFolder(restic, { ...options, folder: copied.folder, exclude: [] });
+    return {
+      ...outcome(restic, saved, copied),
+      tool: `SQLite ${process.versions.sqlite}, restic ${restic.version}`,
+      ...(copied.vanished.length > 0 ? { vanished: copied.vanished } : {}),
+    };
+  } finally {
+    await rm(copied.folder, { recursive: true, force: true });
+  }
+}
+
+const outcome = (restic: Restic, saved: Saved, { contentAt, facts }: Required<Pick<SavedStore, 'contentAt' | 'facts'>>): Outcome => ({
+  tool: `restic ${restic.version}`,
+  snapshot: saved.snapshot,
+  path: '/',
+  bytes: saved.bytes,
+  added: saved.added,
+  contentAt,
+  facts,
+  ...(saved.vanished.length > 0 ? { vanished: saved.vanished } : {}),
+});
+
+async function requireFolder(store: FilesStore, previous: SavedStore | undefined): Promise<string> {
+  const found = await stat(store.folder).catch(() => undefined);
+  if (!found?.isDirectory()) {
+    throw new Failure('BACKUP_FAILED', `${store.id}: ${found ? 'is no folder' : 'the folder does not exist'}`, {
+      where: store.folder,
+      next:
+        store.volume === undefined
+          ? 'is its disk mounted? If the service no longer needs it, take it out of the compose file'
+          : `does the volume ${store.volume} exist on this machine, and does its driver keep it in a folder? x-backup: {skip: true} leaves the service out`,
+    });
+  }
+  const mounts = await readMounts();
+  const mountPoint = mountPointOf(store.folder, mounts);
+  const before = previous?.facts?.kind === 'files' ? previous.facts.mountPoint : undefined;
+  const missing = unmountedAt(store.folder, mounts) ?? lostMount(before, store.volume === undefined ? mountPoint : undefined);
+  if (missing !== undefined) {
+    throw new Failure('BACKUP_FAILED', `${store.id}: ${missing} is not mounted, and ${store.folder} belongs to it`, {
+      where: store.folder,
+      next: `mount it: mount ${missing}; what lies in the folder now is not what the service wrote there`,
+    });
+  }
+  return mountPoint;
+}
+
+async function holdsNoFile({ folder, exclude }: FilesStore): Promise<boolean> {
+  const isOut = excluder(exclude);
+  let isEmpty = true;
+  await walk(folder, ({ path, stat: found }) => {
+    if (isOut(path.toString('utf8'))) return 'skip';
+    if (found.isDirectory()) return undefined;
+    isEmpty = false;
+    return 'stop';
+  });
+  return isEmpty;
+}
+
+const emptyFailure = ({ id, folder, volume }: FilesStore): Failure =>
+  new Failure('BACKUP_FAILED', `${id}: ${volume === undefined ? folder : `the volume ${volume}`} holds no file`, {
+    where: folder,
+    next: 'a wrong name and a disk that is not mounted look like that; if it may be empty, say so: x-backup: {empty: true}',
+  });
+
+/** restic makes no snapshot where its patterns leave nothing; the store is then as empty as this folder. */
+async function saveEmpty(restic: Restic, store: FilesStore, options: SaveOptions): Promise<Saved> {
+  const empty = await mkdtemp(join(options.scratch, 'empty-'));
+  try {
+    const facts = await folderFacts(store.folder, store.exclude);
+    const hasFolders = facts.folders > 0;
+    return await saveFolder(restic, {
+      ...options,
+      folder: hasFolders ? store.folder : empty,
+      exclude: hasFolders ? resticExcludes(store.folder, store.exclude) : [],
+    });
+  } finally {
+    await rm(empty, { recursive: true, force: true });
+  }
+}
+
+async function forget(restic: Restic, snapshot: string): Promise<void> {
+  const result = await restic.run(['forget', '--json', snapshot]);
+  if (result.code !== 0) throw resticFailure(result, `take back the empty snapshot ${snapshot.slice(0, 8)}`, restic.repository);
+}

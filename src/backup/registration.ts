@@ -1,0 +1,64 @@
+import { rm } from 'node:fs/promises';
+import { readFileIfThere, writeFileDurably } from '../kit/files.ts';
+import type { BackupSettings, Project } from '../project/model.ts';
+import { registrationPath } from './places.ts';
+
+/** What the agent has to know of a project to start its backups: how a command line means this project, and what its file says about them. */
+export interface Registration {
+  project: string;
+  folder: string;
+  /** Arguments of every composure command that choose this project: -f, --env, --profile, --project-directory, -p. */
+  args: string[];
+  settings: BackupSettings;
+  /** When this schedule was first known, ISO 8601. */
+  since: string;
+}
+
+/** How the person who ran the command chose the project. */
+export interface Chosen {
+  /** Absolute. */
+  file?: string[];
+  projectDirectory?: string;
+  env?: string;
+  profile?: string[];
+}
+
+/**
+ * Notes the project for the agent, or forgets it where the file has no schedule any more. Called by every command that read the compose file
+ * and changes something: what the file says counts from then on.
+ */
+export async function registerBackups(state: string, project: Project, chosen: Chosen, now = new Date()): Promise<void> {
+  const path = registrationPath(state, project.name);
+  const { backup } = project.settings;
+  if (backup?.repository === undefined || backup.schedule === undefined) return rm(path, { force: true });
+  const known = await readRegistration(state, project.name);
+  const registration: Registration = {
+    project: project.name,
+    folder: project.folder,
+    args: [
+      ...(chosen.file ?? []).flatMap((file) => ['-f', file]),
+      ...(chosen.env === undefined ? [] : ['--env', chosen.env]),
+      ...(chosen.profile ?? []).flatMap((profile) => ['--profile', profile]),
+      ...(chosen.projectDirectory === undefined ? [] : ['--project-directory', chosen.projectDirectory]),
+      '-p',
+      project.name,
+    ],
+    settings: backup,
+    since: known && isSameSchedule(known.settings, backup) ? known.since : now.toISOString(),
+  };
+  const text = `${JSON.stringify(registration, null, 2)}\n`;
+  if ((await readFileIfThere(path)) !== text) await writeFileDurably(path, text);
+}
+
+/** Undefined: the project has no scheduled backups. */
+export async function readRegistration(state: string, project: string): Promise<Registration | undefined> {
+  const text = await readFileIfThere(registrationPath(state, project));
+  return text === undefined ? undefined : (JSON.parse(text) as Registration);
+}
+
+const isSameSchedule = (a: BackupSettings, b: BackupSettings): boolean =>
+  a.schedule === b.schedule &&
+  a.timezone === b.timezone &&
+  a.repository === b.repository &&
+  a.verify?.schedule === b.verify?.schedule &&
+  a.drill?.schedule === b.drill?.schedule;

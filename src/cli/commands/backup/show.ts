@@ -1,0 +1,28 @@
+import { printManifest } from '../../../backup/print-manifest.ts';
+import { provenSets, readResults } from '../../../backup/proven.ts';
+import { findSet, listSets, missingStores, readManifest } from '../../../backup/sets.ts';
+import type { Project } from '../../../project/model.ts';
+import type { ProjectFlags } from '../../flags.ts';
+import type { Io } from '../../io.ts';
+import { provenText } from './list.ts';
+import { openBackup } from './open.ts';
+
+export async function backupShowCommand(
+  io: Io,
+  set: string | undefined,
+  flags: ProjectFlags & { at?: string },
+  loading: Promise<Project>,
+): Promise<void> {
+  const { world, restic } = await openBackup(io, flags, loading);
+  const { name } = world.project;
+  const [sets, history] = await Promise.all([listSets(restic, name), readResults(world.stateFolder, name)]);
+  const found = findSet(sets, { ...(set === undefined ? {} : { set }), ...(flags.at === undefined ? {} : { at: flags.at }) });
+  const manifest = await readManifest(restic, found);
+  const missing = missingStores(manifest, found).map(({ id }) => id);
+  const proven = provenSets(history).get(found.set);
+  io.stdout(
+    flags.json
+      ? `${JSON.stringify({ ...found, proven, missing, contents: manifest })}\n`
+      : printManifest(manifest, { proven: provenText(proven), missing }),
+  );
+}

@@ -1,0 +1,134 @@
+import { formatBytes } from '../../../autoscale/amounts.ts';
+import type { BackupResult } from '../../../backup/model.ts';
+import { backupLockPath } from '../../../backup/places.ts';
+import { provenSets, readResults } from '../../../backup/proven.ts';
+import { type Registration, readRegistration } from '../../../backup/registration.ts';
+import { lastByKind, timeOfSet } from '../../../backup/run/history.ts';
+import { readHolds } from '../../../backup/run/hold.ts';
+import { type Job, nextTime } from '../../../backup/schedule.ts';
+import { readAgentStatus } from '../../../state/agent.ts';
+import { stateFolder } from '../../../state/folder.ts';
+import { describeHolder, readLock } from '../../../state/lock.ts';
+import { isAlive } from '../../../state/process.ts';
+import type { ProjectFlags } from '../../flags.ts';
+import type { Io } from '../../io.ts';
+import { projectName } from '../../project-name.ts';
+import { table } from '../../render/table.ts';
+import { second } from './list.ts';
+
+const JOBS: readonly Job[] = ['run', 'prune', 'verify', 'drill'];
+
+export interface BackupStatus {
+  project: string;
+  history: readonly BackupResult[];
+  registration?: Registration;
+  /** An agent runs on this host, so that what is planned is done. */
+  agent: boolean;
+  /** Who is at work on the backups now. */
+  busy?: string;
+  /** Containers that stand still for a backup: by a living process, or left by a dead one. */
+  held: { containers: string[]; alive: boolean }[];
+  now: Date;
+}
+
+/** What this host knows without asking the repository. */
+export async function backupStatusCommand(io: Io, flags: ProjectFlags): Promise<void> {
+  const state = stateFolder(io.env);
+  const project = await projectName(io, flags);
+  const [history, registration, agent, holder, holds] = await Promise.all([
+    readResults(state, project),
+    readRegistration(state, project),
+    readAgentStatus(state),
+    readLock(backupLockPath(state, project)),
+    readHolds(state, project),
+  ]);
+  const status: BackupStatus = {
+    project,
+    history,
+    ...(registration ? { registration } : {}),
+    agent: agent?.running ?? false,
+    ...(holder ? { busy: describeHolder(holder) } : {}),
+    held: holds.map(({ hold }) => ({
+      containers: hold.containers.map(({ service, number }) => `${service}-${number}`),
+      alive: isAlive(hold.by),
+    })),
+    now: new Date(),
+  };
+  io.stdout(flags.json ? `${JSON.stringify(publicStatus(status))}\n` : statusText(status));
+}
+
+function summary({ history }: BackupStatus): { lastSet?: BackupResult; provenSet?: { set: string; provenAt: string } } {
+  const lastSet = history.findLast(({ kind, ok }) => kind === 'run' && ok);
+  const proven = [...provenSets(history)].sort(([a], [b]) => a.localeCompare(b)).at(-1);
+  return { ...(lastSet ? { lastSet } : {}), ...(proven ? { provenSet: { set: proven[0], provenAt: proven[1] } } : {}) };
+}
+
+const nextTimes = ({ registration, history, now }: BackupStatus): { job: Job; at: string }[] =>
+  registration === undefined
+    ? []
+    : JOBS.flatMap((job) => {
+        const at = nextTime({ ...registration, history }, job, now);
+        return at === undefined ? [] : [{ job, at: at.toISOString() }];
+      });
+
+const publicStatus = (status: BackupStatus): object => ({
+  project: status.project,
+  ...summary(status),
+  last: Object.fromEntries(lastByKind(status.history)),
+  scheduled: status.registration !== undefined,
+  agent: status.agent,
+  next: nextTimes(status),
+  busy: status.busy,
+  held: status.held,
+});
+
+/** Pure. */
+export function statusText(status: BackupStatus): string {
+  const { project, history, now, registration, agent, busy, held } = status;
+  const { lastSet, provenSet } = summary(status);
+  const lines = [
+    lastSet === undefined
+      ? `${project} has no backup yet that was made on this host: composure backup run makes one`
+      : `last set    ${lastSet.set}  ${age(timeOfSet(lastSet.set ?? '') ?? new Date(lastSet.startedAt), now)} old, ${formatBytes(lastSet.numbers.bytes ?? 0)} in ${lastSet.numbers.stores ?? 0} stores`,
+    provenSet === undefined
+      ? 'proven      none: composure backup drill restores one and compares'
+      : `proven      ${provenSet.set}  ${age(timeOfSet(provenSet.set) ?? now, now)} old, restored ${second(provenSet.provenAt)} UTC`,
+  ];
+  if (busy !== undefined) lines.push(`at work     ${busy}`);
+  for (const { containers, alive } of held) {
+    lines.push(
+      alive
+        ? `still       ${containers.join(', ')}, while their files are read`
+        : `still       ${containers.join(', ')}, left by a backup that was killed: the next command on the project sets them going`,
+    );
+  }
+  const times = new Map(nextTimes(status).map(({ job, at }) => [job, at]));
+  const last = lastByKind(history);
+  const kinds = [...new Set([...JOBS.filter((job) => times.has(job) || last.has(job)), ...last.keys()])];
+  const rows = kinds.map((kind) => {
+    const result = last.get(kind);
+    const at = times.get(kind as Job);
+    return [
+      kind,
+      result === undefined ? '-' : second(result.endedAt),
+      result === undefined ? '-' : result.ok ? 'well' : 'FAILED',
+      at === undefined ? '-' : Date.parse(at) <= now.getTime() ? 'due now' : second(at),
+      result?.ok === false ? (result.message ?? '') : '',
+    ];
+  });
+  const note =
+    registration === undefined
+      ? `nothing is planned: x-composure.backup has no schedule, or no command has read it yet\n`
+      : agent
+        ? ''
+        : 'no agent runs on this host, so nothing of this starts by itself: composure agent install brings one\n';
+  return `${lines.join('\n')}\n${rows.length === 0 ? '' : `\n${table(['WHAT', 'LAST (UTC)', '', 'NEXT (UTC)', ''], rows)}`}${note}`;
+}
+
+/** "5 min", "7 h", "12 days". */
+export function age(since: Date, now: Date): string {
+  const minutes = Math.max(0, Math.floor((now.getTime() - since.getTime()) / 60_000));
+  if (minutes < 120) return `${minutes} min`;
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h`;
+  return `${Math.floor(minutes / 1440)} days`;
+}
