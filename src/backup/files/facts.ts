@@ -5,6 +5,9 @@ import type { Restic } from '../restic/program.ts';
 import { excluder } from './exclude.ts';
 import { walk } from './walk.ts';
 
+/** Facts of an empty folder. */
+export const NO_FILES: FileFacts = { kind: 'files', files: 0, folders: 0, bytes: 0, listing: '0'.repeat(64) };
+
 /** What both sides know of one entry. */
 interface Listed {
   kind: 'f' | 'd' | 'l' | 'p' | 'b' | 'c';

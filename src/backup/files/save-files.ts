@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../../kit/errors.ts';
 import type { PlannedStore, SavedStore } from '../model.ts';
@@ -6,7 +6,7 @@ import { resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
 import { type Saved, saveFolder } from '../restic/save.ts';
 import { excluder, resticExcludes } from './exclude.ts';
-import { folderFacts, snapshotFacts } from './facts.ts';
+import { NO_FILES, snapshotFacts } from './facts.ts';
 import { lostMount, mountPointOf, readMounts, unmountedAt } from './mounts.ts';
 import { copyDatabases } from './sqlite.ts';
 import { walk } from './walk.ts';
@@ -34,10 +34,14 @@ type Outcome = Omit<SavedStore, 'id' | 'kind' | 'service' | 'name' | 'startedAt'
 export async function saveFiles(restic: Restic, store: FilesStore, options: SaveOptions): Promise<Outcome> {
   const mountPoint = await requireFolder(store, options.previous);
   const contentAt = new Date().toISOString();
-  const isEmpty = await holdsNoFile(store);
-  if (isEmpty && !store.mayBeEmpty) throw emptyFailure(store);
+  const content = await look(store);
+  if (content !== 'files' && !store.mayBeEmpty) throw emptyFailure(store);
+  if (content === 'nothing') {
+    const saved = await saveEmpty(restic, options);
+    return { ...outcome(restic, saved, { contentAt, facts: NO_FILES }), path: `/${EMPTY}` };
+  }
   const exclude = resticExcludes(store.folder, store.exclude);
-  const saved = isEmpty ? await saveEmpty(restic, store, options) : await saveFolder(restic, { ...options, folder: store.folder, exclude });
+  const saved = await saveFolder(restic, { ...options, folder: store.folder, exclude });
   const facts = await snapshotFacts(restic, saved.snapshot);
   if (facts.files === 0 && !store.mayBeEmpty) {
     await forget(restic, saved.snapshot);
@@ -101,16 +105,17 @@ async function requireFolder(store: FilesStore, previous: SavedStore | undefined
   return mountPoint;
 }
 
-async function holdsNoFile({ folder, exclude }: FilesStore): Promise<boolean> {
+async function look({ folder, exclude }: FilesStore): Promise<'files' | 'folders' | 'nothing'> {
   const isOut = excluder(exclude);
-  let isEmpty = true;
+  let content: 'files' | 'folders' | 'nothing' = 'nothing';
   await walk(folder, ({ path, stat: found }) => {
     if (isOut(path.toString('utf8'))) return 'skip';
-    if (found.isDirectory()) return undefined;
-    isEmpty = false;
+    if (content === 'nothing' && !found.isSocket()) content = 'folders';
+    if (!found.isFile()) return undefined;
+    content = 'files';
     return 'stop';
   });
-  return isEmpty;
+  return content;
 }
 
 const emptyFailure = ({ id, folder, volume }: FilesStore): Failure =>
@@ -119,19 +124,16 @@ const emptyFailure = ({ id, folder, volume }: FilesStore): Failure =>
     next: 'a wrong name and a disk that is not mounted look like that; if it may be empty, say so: x-backup: {empty: true}',
   });
 
-/** restic makes no snapshot where its patterns leave nothing; the store is then as empty as this folder. */
-async function saveEmpty(restic: Restic, store: FilesStore, options: SaveOptions): Promise<Saved> {
-  const empty = await mkdtemp(join(options.scratch, 'empty-'));
+/** restic makes no snapshot of nothing: an empty store is an empty folder of this name in its snapshot. */
+const EMPTY = 'empty';
+
+async function saveEmpty(restic: Restic, options: SaveOptions): Promise<Saved> {
+  const folder = await mkdtemp(join(options.scratch, 'empty-'));
   try {
-    const facts = await folderFacts(store.folder, store.exclude);
-    const hasFolders = facts.folders > 0;
-    return await saveFolder(restic, {
-      ...options,
-      folder: hasFolders ? store.folder : empty,
-      exclude: hasFolders ? resticExcludes(store.folder, store.exclude) : [],
-    });
+    await mkdir(join(folder, EMPTY));
+    return await saveFolder(restic, { ...options, folder, exclude: [] });
   } finally {
-    await rm(empty, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
