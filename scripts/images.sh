@@ -23,6 +23,7 @@ images=(
   'rabbitmq=rabbitmq:4-management-alpine'
   'mariadb=mariadb:11'
   'restic=restic/restic:0.19.1'
+  'sftp=atmoz/sftp:alpine'
   'nats=nats:2-alpine'
   'prometheus=prom/prometheus:latest'
 )

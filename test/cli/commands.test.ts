@@ -20,6 +20,9 @@ const READ_ONLY = new Set([
   'secrets get',
   'secrets list',
   'secrets recipients list',
+  'backup list',
+  'backup show',
+  'backup verify',
   'agent status',
   'agent logs',
   'secrets get',
@@ -121,6 +124,8 @@ test('the top level at a glance', async () => {
                                           this host
       secrets                             values that the project needs and Git may
                                           hold only encrypted (age)
+      backup                              backups that have been restored: encrypted
+                                          by restic, proved by drills
       agent                               the one long-running process of this host:
                                           it scales services, follows containers and
                                           keeps certificates valid
