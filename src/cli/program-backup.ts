@@ -124,8 +124,6 @@ export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, s
     });
 }
 
-const collect = (value: string, all: string[] = []): string[] => [...all, value];
-
 /** --set and --at; without both the latest complete set is meant. */
 function chosen(command: Command): Command {
   return command
