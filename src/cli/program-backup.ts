@@ -92,6 +92,33 @@ export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, s
       await (await import('./commands/backup/unlock.ts')).backupUnlockCommand(io, flags, project);
     });
 
+  // Back again.
+  waiting(confirmable(chosen(onProject(backup.command('restore')))))
+    .description('put data of a set in the place of what is there, proven in scratch first and with a way back; or write it elsewhere')
+    .option(
+      '--only <name>',
+      'a store, a service, a volume or a path in the container; may be given several times; default all data',
+      collect,
+    )
+    .option(
+      '--to <where>',
+      'a new or empty folder (./FOLDER), or the name of a Compose project that does not exist yet; nothing live is touched',
+    )
+    .addHelpText(
+      'after',
+      example(
+        'backup restore --dry-run',
+        'backup restore --at 2026-11-24T06:00:00Z',
+        'backup restore --only uploads --yes',
+        'backup restore --to ./looked-at --only db',
+        'backup restore --to shop-yesterday',
+      ),
+    )
+    .action(async (flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/backup/restore.ts')).backupRestoreCommand(io, flags, project);
+    });
+
   // Away from this machine.
   onProject(backup.command('kit'))
     .description('write a recovery kit: one encrypted file with all that an empty machine needs to restore the project')

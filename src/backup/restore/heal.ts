@@ -3,7 +3,7 @@ import { readJournal } from '../../state/journal.ts';
 import { readLock, takeLock } from '../../state/lock.ts';
 import { backupLockPath } from '../places.ts';
 import { type RestoreEntry, restoreJournalPath } from './journal.ts';
-import { finish, type SwapWorld } from './swap-in.ts';
+import type { SwapWorld } from './swap-in.ts';
 
 /**
  * Ends a restore that was killed: in the new data when its services were well with it, in the old otherwise. A restore that is at work is left
@@ -30,6 +30,8 @@ export async function endKilledRestore(world: SwapWorld, waitMs = 10_000): Promi
   async function endHeld(inside: SwapWorld): Promise<'old' | 'new' | 'nothing'> {
     const entries = await readJournal<RestoreEntry>(journal);
     if (entries.length === 0) return 'nothing';
+    // The way back is loaded only where there is one to go.
+    const { finish } = await import('./swap-in.ts');
     const end = await finish(inside, entries);
     const begin = entries.find((entry) => entry.kind === 'begin');
     if (begin && end !== 'nothing') {

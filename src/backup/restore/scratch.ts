@@ -25,8 +25,18 @@ export async function prepare(docker: Docker, plan: RestorePlan): Promise<Prepar
     volumes: {},
     folders: {},
   };
+  try {
+    await makeAll(docker, plan, prepared);
+    return prepared;
+  } catch (error) {
+    await clear(docker, prepared.begin);
+    throw error;
+  }
+}
+
+async function makeAll(docker: Docker, { id, units }: RestorePlan, prepared: Prepared): Promise<void> {
   const done = new Set<string>();
-  for (const place of plan.units.flatMap(({ places }) => places)) {
+  for (const place of units.flatMap(({ places }) => places)) {
     if (!place.live) continue;
     const key = JSON.stringify(place.live);
     const swap = done.has(key)
@@ -38,7 +48,6 @@ export async function prepare(docker: Docker, plan: RestorePlan): Promise<Prepar
     if (swap) prepared.begin.swaps.push(swap);
     nameScratch(prepared, place, id);
   }
-  return prepared;
 }
 
 const scratchVolume = (volume: string, id: string): string => `${volume}-restore-${id}`;

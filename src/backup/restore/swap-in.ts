@@ -54,13 +54,16 @@ export async function swapIn(
   } catch (error) {
     throw await backToOld(world, error);
   }
+  await finish(world, await entriesOf(world));
 }
+
+const entriesOf = (world: SwapWorld): Promise<RestoreEntry[]> => readJournal(restoreJournalPath(world.stateFolder, world.project.name));
 
 async function backToOld(world: SwapWorld, error: unknown): Promise<unknown> {
   // Also for who interrupted it: what was begun is taken back first.
   const calm = { ...world, signal: new AbortController().signal };
   try {
-    await finish(calm, await readJournal<RestoreEntry>(restoreJournalPath(world.stateFolder, world.project.name)));
+    await finish(calm, await entriesOf(world));
   } catch (second) {
     return new Failure(
       'RESTORE_FAILED',

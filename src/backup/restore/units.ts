@@ -4,7 +4,11 @@ import { DUMP_TYPES } from '../dumps/list.ts';
 import type { Manifest, SavedStore } from '../model.ts';
 import { type Place, type Spot, spotName, type Unit } from './model.ts';
 
-type Today = Pick<Project, 'services' | 'volumes'>;
+/** Where the services of a project have their data. */
+export interface Today {
+  services: Record<string, Pick<Service, 'mounts' | 'environment'>>;
+  volumes: Project['volumes'];
+}
 
 /** The set's data in parts that can be replaced one without the other, and what of today's project they replace. Pure. */
 export function unitsOf(manifest: Manifest, project: Today): Unit[] {
@@ -54,6 +58,9 @@ function refusal({ kind, service, places }: Unit, { services }: Today): Pick<Uni
   if (!services[service]) return { refused: `the project has no service ${service} any more` };
   if (places.length === 0) return { refused: `${service} has no volume that holds its data` };
   const lost = places.find(({ live }) => !live);
+  const other = places.find(({ live, saved }) => live && 'volume' in live !== 'volume' in saved);
+  if (other)
+    return { refused: `${spotName(other.saved)} was saved, and the project has ${other.live ? spotName(other.live) : ''} there now` };
   if (!lost) return {};
   return {
     refused:
@@ -71,8 +78,9 @@ export function chooseUnits(units: readonly Unit[], only: readonly string[], man
   if (only.length === 0) return units.filter(({ refused }) => refused === undefined);
   const chosen = new Set<Unit>();
   for (const name of only) {
+    if (name === 'project') throw ownFiles(name);
     const meant = units.filter((unit) => namesOf(unit).includes(name));
-    if (meant.length === 0) throw unknownStore(name, units, manifest);
+    if (meant.length === 0) throw unknownStore(name, manifest);
     for (const unit of meant) {
       if (unit.refused !== undefined) {
         throw new Failure('RESTORE_REFUSED', `${unit.title} cannot be replaced where it is: ${unit.refused}`, {
@@ -86,6 +94,12 @@ export function chooseUnits(units: readonly Unit[], only: readonly string[], man
   }
   return units.filter((unit) => chosen.has(unit));
 }
+
+const ownFiles = (name: string): Failure =>
+  new Failure('RESTORE_REFUSED', 'the project’s own files are yours: they are never written over', {
+    where: name,
+    next: 'composure backup restore --only project --to FOLDER writes them out',
+  });
 
 /** A server's databases share its data folder: one of several cannot be exchanged without the others. */
 function refusePart({ kind, stores, title, service }: Unit, name: string): void {
@@ -111,13 +125,14 @@ export function namesOf({ service, stores, places }: Unit): string[] {
 
 const names = (spot: Spot): string[] => ('volume' in spot ? [spot.volume] : [spot.folder]);
 
-export function unknownStore(name: string, units: readonly Unit[], manifest: Manifest): Failure {
-  return new Failure('STORE_UNKNOWN', `the set ${manifest.set} has nothing that is called ${name}`, {
+/** Names what the set has. Pure. */
+export function unknownStore(name: string, { set, stores }: Manifest): Failure {
+  return new Failure('STORE_UNKNOWN', `the set ${set} has nothing that is called ${name}`, {
     where: name,
-    details: [
-      ...units.flatMap((unit) => unit.stores.map(({ id }) => `${id}${unit.places.map(({ saved }) => `  ${spotName(saved)}`).join('')}`)),
-      ...manifest.stores.filter(({ kind }) => kind === 'project').map(({ id }) => `${id}  the project’s own files`),
-    ],
+    details: stores.map(({ id, origin }) => {
+      if (origin) return `${id}  ${origin.volume === undefined ? origin.folder : `volume ${origin.volume}`}, at ${origin.target}`;
+      return id === 'project' ? 'project  the project’s own files' : id;
+    }),
     next: 'name a store, a service, a volume, or a path in the container',
   });
 }
