@@ -59,7 +59,7 @@ export interface SavedStore extends Store {
   /** The program that made the dump, with its version: "pg_dump (PostgreSQL) 18.0". */
   tool: string;
   snapshot: string;
-  /** The one file in the snapshot for a dump, the folder for files. */
+  /** The one file in the snapshot for a dump, the folder for files: `restic restore <snapshot>:<path>`. */
   path: string;
   bytes: number;
   /** Bytes that the repository grew by. */
@@ -71,9 +71,10 @@ export interface SavedStore extends Store {
   facts?: Facts;
   /**
    * files, sqlite: what it was read from, for a restore to find the place again. The snapshot's root is the folder's content and says nothing of
-   * the folder itself: whose it is and its mode (the lowest 12 bits) stand here. `volume` as in PlannedStore.
+   * the folder itself: whose it is and its mode (the lowest 12 bits) stand here. `volume` and `file` as in PlannedStore: with `file`, nothing
+   * else in the folder is the store's, and `target` is the file's.
    */
-  origin?: { volume?: string; folder: string; target: string; uid: number; gid: number; mode: number };
+  origin?: { volume?: string; folder: string; file?: string; target: string; uid: number; gid: number; mode: number };
   /** Files that the application removed while they were read. */
   vanished?: string[];
 }
@@ -182,6 +183,8 @@ export type PlannedStore = Store & { why: string } & (
         folder: string;
         /** Name of the volume; undefined for a bind mount. */
         volume?: string;
+        /** The one file in `folder` that is mounted; undefined where the folder is. */
+        file?: string;
         /** Where the service's containers see it. */
         target: string;
         /** sqlite: the databases' paths within `folder`. One snapshot has them all, where they lie in the folder. */

@@ -10,6 +10,15 @@ export const backupLockPath = (state: string, project: string): string => join(p
 /** Only who holds the backup lock has something in it; what another process left there is of no use to anybody. */
 export const scratchFolder = (state: string, project: string): string => join(backupFolder(state, project), 'scratch');
 
+/** Held by the drill of a project: it reads the repository and changes nothing of the backups. */
+export const drillLockPath = (state: string, project: string): string => join(projectFolder(state, project), 'drill.lock');
+
+/** The project's own files out of a set, for as long as its drill has containers. */
+export const drillFolder = (state: string, project: string, id: string): string => join(backupFolder(state, project), `drill-${id}`);
+
+/** What the last drill found. */
+export const evidencePath = (state: string, project: string): string => join(backupFolder(state, project), 'last-drill.json');
+
 export const historyPath = (state: string, project: string): string => join(backupFolder(state, project), 'history.jsonl');
 
 /** The set that a run is at work on. */

@@ -34,7 +34,7 @@ function describeStore(store: SavedStore, missing: readonly string[]): string[] 
 /** Most tables that are listed one by one. */
 const MOST = 20;
 
-function describeFacts(facts: Facts): string[] {
+export function describeFacts(facts: Facts): string[] {
   switch (facts.kind) {
     case 'tables': {
       const rows = facts.tables.reduce((sum, table) => sum + table.rows, 0);

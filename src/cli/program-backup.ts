@@ -60,6 +60,23 @@ export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, s
       await (await import('./commands/backup/show.ts')).backupShowCommand(io, set, flags, project);
     });
 
+  // Proof.
+  waiting(onProject(backup.command('drill')))
+    .description('restore a set into scratch containers without a way out, compare it, start the application on it, remove everything')
+    .option('--set <id>', 'this set, or the one that begins so; default the latest')
+    .option('--at <time>', 'the latest set at or before this time')
+    .option('--keep', 'leave the scratch containers for a look')
+    .option('--remove <id>', 'remove what --keep left')
+    .option('--dry-run', 'say what would be restored and started, and touch nothing')
+    .addHelpText(
+      'after',
+      example('backup drill', 'backup drill --dry-run', 'backup drill --at 2026-11-24T06:00:00Z --json', 'backup drill --keep'),
+    )
+    .action(async (flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/backup/drill.ts')).backupDrillCommand(io, flags, project);
+    });
+
   // The repository.
   confirmable(onProject(backup.command('init')))
     .description('create the encrypted repository, with a password in the file of secrets, and show what a backup would save')

@@ -7,7 +7,7 @@ import { freePort, releasePort } from './ports.ts';
 import { PREFIX } from './registry.ts';
 
 export interface Sftp {
-  /** For restic: "sftp://backup@127.0.0.1:PORT//store/repository". */
+  /** For restic: "sftp://keeper@127.0.0.1:PORT//store/repository". */
   repository: string;
   /** A home whose .ssh has the key and knows the server. */
   home: string;
@@ -37,24 +37,26 @@ export async function startSftp(): Promise<Sftp> {
     '-d',
     '--name',
     name,
+    '--label',
+    `${PREFIX}pid=${process.pid}`,
     '-p',
     `127.0.0.1:${port}:22`,
     '-v',
-    `${keys}:/home/backup/.ssh/keys:ro`,
+    `${keys}:/home/keeper/.ssh/keys:ro`,
     '-v',
     `${join(folder, 'host')}:/etc/ssh/ssh_host_ed25519_key:ro`,
     'atmoz/sftp:alpine',
-    'backup::1001:1001:store',
+    'keeper::1001:1001:store',
   ]);
   if (made.code !== 0) throw new Error(made.stderr);
   const batch = join(folder, 'batch');
   await writeFile(batch, 'ls\n');
   await eventually(async () => {
-    const tried = await run('sftp', ['-S', join(bin, 'ssh'), '-P', String(port), '-b', batch, 'backup@127.0.0.1']);
+    const tried = await run('sftp', ['-S', join(bin, 'ssh'), '-P', String(port), '-b', batch, 'keeper@127.0.0.1']);
     if (tried.code !== 0) throw new Error(tried.stderr);
   });
   return {
-    repository: `sftp://backup@127.0.0.1:${port}//store/repository`,
+    repository: `sftp://keeper@127.0.0.1:${port}//store/repository`,
     home: join(folder, 'home'),
     bin,
     stop: async () => {

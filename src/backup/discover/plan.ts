@@ -28,7 +28,7 @@ export function planBackup(project: Project, observed: Observed): BackupPlan {
     kind: 'project',
     service: '',
     name: '',
-    why: 'the project itself: compose and env files, resolved model, images, certificates',
+    why: 'compose and env files, resolved model, images, certificates',
     files: observed.project.files.filter((file) => project.files.includes(file) || !inFolders(file)),
   };
   return {
@@ -54,7 +54,7 @@ function planDatabases(service: Service, observed: Observed): PlannedStore[] {
     kind: 'postgres-roles',
     service: service.name,
     name: '',
-    why: 'roles belong to the server and are in no database’s dump',
+    why: 'they belong to the server and are in no database’s dump',
   };
   return [roles, ...stores];
 }

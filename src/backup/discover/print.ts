@@ -1,16 +1,16 @@
 import { formatBytes } from '../../autoscale/amounts.ts';
 import type { BackupPlan, PlannedStore } from '../model.ts';
 
-/** Stores stand in one column, except one that is longer than this. */
-const WIDEST = 36;
+/** What is longer than this does not widen its column. */
+const WIDEST = 44;
 
 /** The plan as text: what `backup run --dry-run` shows, what `backup init` asks about and what the tests assert. */
 export function printBackupPlan(project: string, { stores, leftOut, warnings }: BackupPlan): string {
   const width = Math.min(WIDEST, Math.max(...stores.map(({ id }) => id.length)));
   const lines = [`Backup of ${project}: ${stores.length} ${stores.length === 1 ? 'store' : 'stores'}`, ''];
-  for (const store of stores) {
-    lines.push(`  ${store.id.padEnd(width)}  ${describeStore(store)}  (${store.why})`);
-  }
+  const texts = stores.map(describeStore);
+  const column = Math.min(WIDEST, Math.max(...texts.map((text) => text.length)));
+  for (const [index, { id, why }] of stores.entries()) lines.push(`  ${id.padEnd(width)}  ${texts[index]?.padEnd(column)}  (${why})`);
   if (leftOut.length > 0) lines.push('', 'Not saved:', ...leftOut.map(({ what, why }) => `  - ${what}: ${why}`));
   if (warnings.length > 0) lines.push('', 'Worth knowing:', ...warnings.map((text) => `  - ${text}`));
   return `${lines.join('\n')}\n`;

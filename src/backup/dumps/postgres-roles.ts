@@ -1,6 +1,6 @@
 import { Failure } from '../../kit/errors.ts';
 import type { DumpContext, DumpType, Facts, RunningDump, WholeCheck } from '../model.ts';
-import { ask } from './in-container.ts';
+import { ask, feed } from './in-container.ts';
 import { client, postgres, query } from './postgres.ts';
 
 async function roles(context: Omit<DumpContext, 'name'>): Promise<Facts> {
@@ -47,12 +47,7 @@ export const postgresRoles: DumpType = {
       },
     );
     load.stdout.resume();
-    try {
-      for await (const chunk of input) await load.write(chunk);
-      load.endInput();
-    } catch {
-      // psql has ended and says why.
-    }
+    await feed(load, input);
     const { code, stderr } = await load.ended;
     const errors = stderr.split('\n').filter((line) => /\b(ERROR|FATAL|error):/.test(line) && !/role ".*" already exists$/.test(line));
     if (code === 0 && errors.length === 0) return;
@@ -63,7 +58,7 @@ export const postgresRoles: DumpType = {
   },
 };
 
-/** pg_dumpall says at its end that it came there; newer ones take back their \restrict after it. */
+/** pg_dumpall says at its end that it came there. */
 export function rolesCheck(): WholeCheck {
   let tail = Buffer.alloc(0);
   return {
@@ -72,7 +67,7 @@ export function rolesCheck(): WholeCheck {
     },
     end() {
       if (tail.length === 0) return 'the dump is empty';
-      return /\n-- PostgreSQL database cluster dump complete\n--\n+(\\unrestrict \S+\n+)?$/.test(tail.toString('utf8'))
+      return tail.toString('utf8').endsWith('\n-- PostgreSQL database cluster dump complete\n--\n\n')
         ? undefined
         : 'the dump lacks its last line, “PostgreSQL database cluster dump complete”';
     },

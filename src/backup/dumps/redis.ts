@@ -110,9 +110,13 @@ export const redis: DumpType = {
     const file = !isLogged ? await setting(context, 'dbfilename') : logFolder === '' ? log : `${log}.1.base.rdb`;
     if (isLogged) await ask(context, cli(['CONFIG', 'SET', 'appendonly', 'no']));
     const list = isLogged && logFolder !== '' ? `file ${file} seq 1 type b\n` : '';
-    const writer = await context.docker.execAttached(context.container.Id, ['sh', '-c', WRITE, 'sh', folder, file, `${log}.manifest`, list], {
-      stdin: true,
-    });
+    const writer = await context.docker.execAttached(
+      context.container.Id,
+      ['sh', '-c', WRITE, 'sh', folder, file, `${log}.manifest`, list],
+      {
+        stdin: true,
+      },
+    );
     writer.stdout.resume();
     await feed(writer, input);
     const { code, stderr } = await writer.ended;

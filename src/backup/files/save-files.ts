@@ -32,13 +32,13 @@ type Outcome = Omit<SavedStore, 'id' | 'kind' | 'service' | 'name' | 'startedAt'
  * though it should, or lies on a disk that is not mounted; and REPOSITORY_*.
  */
 export async function saveFiles(restic: Restic, store: FilesStore, options: SaveOptions): Promise<Outcome> {
-  const mountPoint = await requireFolder(store, options.previous);
+  const { mountPoint, origin } = await requireFolder(store, options.previous);
   const contentAt = new Date().toISOString();
   const content = await look(store);
   if (content !== 'files' && !store.mayBeEmpty) throw emptyFailure(store);
   if (content === 'nothing') {
     const saved = await saveEmpty(restic, options);
-    return { ...outcome(restic, saved, { contentAt, facts: NO_FILES }), path: `/${EMPTY}` };
+    return { ...outcome(restic, saved, { contentAt, facts: NO_FILES, origin }), path: `/${EMPTY}` };
   }
   const exclude = resticExcludes(store.folder, store.exclude);
   const saved = await saveFolder(restic, { ...options, folder: store.folder, exclude });
@@ -47,7 +47,7 @@ export async function saveFiles(restic: Restic, store: FilesStore, options: Save
     await forget(restic, saved.snapshot);
     throw emptyFailure(store);
   }
-  return outcome(restic, saved, { contentAt, facts: store.volume === undefined ? { ...facts, mountPoint } : facts });
+  return outcome(restic, saved, { contentAt, facts: store.volume === undefined ? { ...facts, mountPoint } : facts, origin });
 }
 
 /**
@@ -55,13 +55,13 @@ export async function saveFiles(restic: Restic, store: FilesStore, options: Save
  * Throws BACKUP_FAILED for a damaged one, DISK_FULL where the copies do not fit into `scratch`, and REPOSITORY_*.
  */
 export async function saveDatabases(restic: Restic, store: FilesStore, options: SaveOptions): Promise<Outcome> {
-  await requireFolder(store, options.previous);
+  const { origin } = await requireFolder(store, options.previous);
   const { scratch, signal } = options;
   const copied = await copyDatabases(store.folder, store.databases ?? [], { scratch, signal, store: store.id });
   try {
     const saved = await saveFolder(restic, { ...options, folder: copied.folder, exclude: [] });
     return {
-      ...outcome(restic, saved, copied),
+      ...outcome(restic, saved, { ...copied, origin }),
       tool: `SQLite ${process.versions.sqlite}, restic ${restic.version}`,
       ...(copied.vanished.length > 0 ? { vanished: copied.vanished } : {}),
     };
@@ -70,7 +70,11 @@ export async function saveDatabases(restic: Restic, store: FilesStore, options: 
   }
 }
 
-const outcome = (restic: Restic, saved: Saved, { contentAt, facts }: Required<Pick<SavedStore, 'contentAt' | 'facts'>>): Outcome => ({
+const outcome = (
+  restic: Restic,
+  saved: Saved,
+  { contentAt, facts, origin }: Required<Pick<SavedStore, 'contentAt' | 'facts' | 'origin'>>,
+): Outcome => ({
   tool: `restic ${restic.version}`,
   snapshot: saved.snapshot,
   path: '/',
@@ -78,10 +82,14 @@ const outcome = (restic: Restic, saved: Saved, { contentAt, facts }: Required<Pi
   added: saved.added,
   contentAt,
   facts,
+  origin,
   ...(saved.vanished.length > 0 ? { vanished: saved.vanished } : {}),
 });
 
-async function requireFolder(store: FilesStore, previous: SavedStore | undefined): Promise<string> {
+async function requireFolder(
+  store: FilesStore,
+  previous: SavedStore | undefined,
+): Promise<{ mountPoint: string; origin: NonNullable<SavedStore['origin']> }> {
   const found = await stat(store.folder).catch(() => undefined);
   if (!found?.isDirectory()) {
     throw new Failure('BACKUP_FAILED', `${store.id}: ${found ? 'is no folder' : 'the folder does not exist'}`, {
@@ -102,7 +110,10 @@ async function requireFolder(store: FilesStore, previous: SavedStore | undefined
       next: `mount it: mount ${missing}; what lies in the folder now is not what the service wrote there`,
     });
   }
-  return mountPoint;
+  const { folder, file, volume, target } = store;
+  const { uid, gid, mode } = found;
+  const names = { ...(volume === undefined ? {} : { volume }), folder, ...(file === undefined ? {} : { file }), target };
+  return { mountPoint, origin: { ...names, uid, gid, mode: mode & 0o7777 } };
 }
 
 async function look({ folder, exclude }: FilesStore): Promise<'files' | 'folders' | 'nothing'> {

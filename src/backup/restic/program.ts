@@ -105,11 +105,12 @@ async function findRestic(
   image: string,
   report: Report,
 ): Promise<{ version: string; command: Command }> {
-  const own = resticVersion((await run('restic', ['version'], { timeoutMs: 15_000, env: { PATH: env.PATH ?? '' } })).stdout);
+  const path = env.PATH === undefined ? {} : { PATH: env.PATH };
+  const own = resticVersion((await run('restic', ['version'], { timeoutMs: 15_000, env: path })).stdout);
   if (own !== undefined && isNewEnough(own)) {
     return {
       version: own,
-      command: (args, { cwd }) => ({ program: 'restic', args, env: variables, ...(cwd === undefined ? {} : { cwd }) }),
+      command: (args, { cwd }) => ({ program: 'restic', args, env: { ...path, ...variables }, ...(cwd === undefined ? {} : { cwd }) }),
     };
   }
   const found = own === undefined ? 'restic is not installed, or not on the PATH' : `restic is version ${own}, too old`;

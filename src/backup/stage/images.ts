@@ -17,7 +17,8 @@ export async function findImages(
   for (const service of services) {
     const wanted = images[service];
     if (wanted === undefined) continue;
-    const here = (await docker.findImage(wanted.id)) ?? (wanted.digest ? await docker.findImage(pinned(wanted.reference, wanted.digest)) : undefined);
+    const here =
+      (await docker.findImage(wanted.id)) ?? (wanted.digest ? await docker.findImage(pinned(wanted.reference, wanted.digest)) : undefined);
     if (here) {
       found[service] = here.Id;
       continue;

@@ -46,7 +46,9 @@ async function loadDump(world: StageWorld, restic: Restic, store: SavedStore, id
 function dumpTypeOf({ kind, id }: SavedStore): DumpType {
   const type = DUMP_TYPES.find((one) => one.kind === kind);
   if (type) return type;
-  throw new Failure('RESTORE_FAILED', `${id}: this Composure knows no ${kind}`, { next: 'use the version that made the backup, or a newer one' });
+  throw new Failure('RESTORE_FAILED', `${id}: this Composure knows no ${kind}`, {
+    next: 'use the version that made the backup, or a newer one',
+  });
 }
 
 async function waitUntilReady({ docker, signal }: StageWorld, type: DumpType, store: SavedStore, id: string): Promise<void> {

@@ -1,8 +1,8 @@
 import { chmod, lchown, readdir } from 'node:fs/promises';
 import { Failure } from '../../kit/errors.ts';
+import type { SavedStore } from '../model.ts';
 import { readMessages, resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
-import type { SavedStore } from '../model.ts';
 import { requireWithin } from './entries.ts';
 import type { StageWorld } from './model.ts';
 

@@ -66,6 +66,8 @@ const KEPT = [
 /** Folders and files of the host that every container may read: without them time zones and certificates are missing. */
 const HARMLESS = ['/etc/localtime', '/etc/timezone', '/usr/share/zoneinfo', '/etc/ssl/certs', '/usr/share/ca-certificates'];
 
+export const isHarmless = (path: string): boolean => HARMLESS.includes(path);
+
 /** What reaches out of a container however its network is. */
 const STRONG_CAPABILITIES = ['ALL', 'SYS_ADMIN', 'SYS_MODULE', 'SYS_RAWIO', 'SYS_PTRACE', 'DAC_READ_SEARCH', 'BPF'];
 
@@ -235,7 +237,7 @@ function placedMount(
   }
   if (type === 'bind') {
     const path = String(source);
-    if (HARMLESS.includes(path)) return { mount: { type, source: path, target, read_only: true } };
+    if (isHarmless(path)) return { mount: { type, source: path, target, read_only: true } };
     const placed = placeOf(path, folders);
     if (placed === undefined) return { mount: { type: 'tmpfs', target }, missing: path };
     return { mount: { type, source: placed, target, ...readOnly, bind: { create_host_path: false } } };

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { composeGiven, type GivenModel } from '../../docker/given-model.ts';
 import { COMPOSE } from '../../docker/labels.ts';
 import { Failure } from '../../kit/errors.ts';
-import { databaseFacts } from '../files/sqlite.ts';
 import { folderFacts } from '../files/facts.ts';
+import { databaseFacts } from '../files/sqlite.ts';
 import type { Manifest, SavedStore } from '../model.ts';
 import type { Restic } from '../restic/program.ts';
 import { differences } from './compare.ts';
@@ -29,7 +29,8 @@ export async function stageStores(
 ): Promise<Staged[]> {
   await requireSpace(world.docker, stores);
   const places = new Map<SavedStore, string>();
-  for (const store of stores.filter(({ kind }) => kind === 'files' || kind === 'sqlite')) places.set(store, await placeOfStore(world, store, targets));
+  for (const store of stores.filter(({ kind }) => kind === 'files' || kind === 'sqlite'))
+    places.set(store, await placeOfStore(world, store, targets));
   for (const folder of new Set(places.values())) await requireEmpty(folder, [...places].find(([, one]) => one === folder)?.[0].id ?? '');
   const staged: Staged[] = [];
   // Whole folders first: their listing is compared before a database is put into one of them.
@@ -81,7 +82,10 @@ async function stageDumps(
     const up = await composeGiven(given, ['up', '--detach', '--no-build', '--quiet-pull', ...services], world.signal);
     world.signal.throwIfAborted();
     if (up.code !== 0)
-      throw new Failure('RESTORE_FAILED', `the servers of ${services.join(', ')} do not start`, { details: up.words, where: `set ${manifest.set}` });
+      throw new Failure('RESTORE_FAILED', `the servers of ${services.join(', ')} do not start`, {
+        details: up.words,
+        where: `set ${manifest.set}`,
+      });
     const staged: Staged[] = [];
     for (const service of services) {
       const own = stores.filter((store) => store.service === service);
@@ -118,5 +122,6 @@ async function removeServers({ docker }: StageWorld, { project, labels }: StageT
   const isOurs = (found: Record<string, string>): boolean => Object.entries(labels).every(([name, value]) => found[name] === value);
   for (const { Id, Labels } of await docker.listContainers([`${COMPOSE.project}=${project}`]))
     if (isOurs(Labels)) await docker.removeContainer(Id, { force: true });
-  for (const { Id, Labels } of await docker.listNetworks([`${COMPOSE.project}=${project}`])) if (isOurs(Labels)) await docker.removeNetwork(Id);
+  for (const { Id, Labels } of await docker.listNetworks([`${COMPOSE.project}=${project}`]))
+    if (isOurs(Labels)) await docker.removeNetwork(Id);
 }
