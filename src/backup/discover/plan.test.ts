@@ -102,11 +102,11 @@ test('an ordinary project: databases are dumped, their raw files stay out, the r
   ).toMatchInlineSnapshot(`
     "Backup of shop: 6 stores
 
-      project            3 files                               (compose and env files, resolved model, images, certificates)
-      db/postgres-roles  dump the roles                        (they belong to the server and are in no database’s dump)
-      db/postgres/shop   dump shop                             (image postgres:18-alpine)
-      db/postgres/stats  dump stats                            (image postgres:18-alpine)
-      cache/redis        dump                                  (image redis:8-alpine)
+      project            3 files                                     (compose and env files, resolved model, images, certificates)
+      db/postgres-roles  dump the roles                              (they belong to the server and are in no database’s dump)
+      db/postgres/shop   dump shop                                   (image postgres:18-alpine)
+      db/postgres/stats  dump stats                                  (image postgres:18-alpine)
+      cache/redis        dump                                        (image redis:8-alpine)
       web/files/uploads  3 files, 2 KiB, with web and worker paused  (volume shop_uploads)
 
     Not saved:

@@ -1,11 +1,12 @@
 import type { DumpType } from '../model.ts';
+import { mongodb } from './mongodb.ts';
 import { mysql } from './mysql.ts';
 import { postgres } from './postgres.ts';
 import { postgresRoles } from './postgres-roles.ts';
 import { redis } from './redis.ts';
 
 /** Every kind of database that is dumped. */
-export const DUMP_TYPES: readonly DumpType[] = [postgres, postgresRoles, mysql, redis];
+export const DUMP_TYPES: readonly DumpType[] = [postgres, postgresRoles, mysql, mongodb, redis];
 
 /** Whose images a name is, without registry and tag: "ghcr.io/pgvector/pgvector:pg18" is pgvector/pgvector. Pure. */
 export function dumpTypeOf(image: string, types: readonly DumpType[] = DUMP_TYPES): DumpType | undefined {
