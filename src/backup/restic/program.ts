@@ -5,7 +5,7 @@ import { engineSocket, openDocker } from '../../docker/api.ts';
 import { pullIfMissing } from '../../docker/images.ts';
 import { Failure } from '../../kit/errors.ts';
 import type { Report } from '../../kit/events.ts';
-import { type RunOptions, type RunResult, run, type Streamed, stream } from '../../kit/spawn.ts';
+import { type RunResult, run, type Streamed, stream } from '../../kit/spawn.ts';
 import type { BackupSettings } from '../../project/model.ts';
 import { containerCommand } from './container.ts';
 import type { Invocation, ResticOptions } from './invocation.ts';
@@ -88,7 +88,16 @@ export async function openRestic(
     repository,
     run: async (args, options = {}) => {
       const { program, args: all, ...how } = command([...limits, ...args], options);
-      return run(program, all, { ...how, ...passed(options) });
+      const noBucket = new AbortController();
+      const onLine = (line: string, from: 'stdout' | 'stderr'): void => {
+        options.onLine?.(line, from);
+        if (from === 'stdout' || !RETRIES.test(line)) return;
+        if (NO_BUCKET.test(line)) noBucket.abort();
+        else report({ kind: 'warning', text: `${repository} does not answer as it should: ${line}` });
+      };
+      const signal = options.signal ? AbortSignal.any([options.signal, noBucket.signal]) : noBucket.signal;
+      const result = await run(program, all, { ...how, ...(options.discardStdout ? { discardStdout: true } : {}), onLine, signal });
+      return noBucket.signal.aborted ? { ...result, code: REPOSITORY_MISSING } : result;
     },
     read: async function* (args, doing, options = {}) {
       const { program, args: all, ...how } = command([...limits, ...args], options);
@@ -139,11 +148,14 @@ const resticMissing = (message: string, details: string[]): Failure =>
     next: `install restic ${OLDEST_RESTIC} or newer: https://restic.net (one file; Debian 12 has one that is too old), or name an image that can be pulled: x-composure: {images: {restic: …}}`,
   });
 
-const passed = ({ signal, onLine, discardStdout }: ResticOptions): Pick<RunOptions, 'signal' | 'onLine' | 'discardStdout'> => ({
-  ...(signal ? { signal } : {}),
-  ...(onLine ? { onLine } : {}),
-  ...(discardStdout ? { discardStdout } : {}),
-});
+/** restic goes on for a quarter of an hour with a backend that fails, and says so each time. */
+const RETRIES = /returned error, retrying after/;
+
+/** Then also with a bucket that does not exist, which no waiting brings. */
+const NO_BUCKET = /bucket does not exist/;
+
+/** restic's exit code. */
+const REPOSITORY_MISSING = 10;
 
 async function* outputOf({ output, ended, stop }: Streamed, doing: string, repository: string): AsyncGenerator<Uint8Array, void> {
   let isRead = false;
