@@ -1,4 +1,4 @@
-import { constants, openSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -18,9 +18,9 @@ export interface Saved {
 /**
  * restic saves a snapshot only when the program whose output it reads ends with 0, and this one does so only when the file "whole" is there.
  * It is made after the dump was found whole. A dump that fails, and a Composure that is killed, just close the pipe. Fixed text: data reaches
- * it as arguments.
+ * it as arguments. Opening the pipe both ways first keeps it from waiting for a writer that was killed before it came here.
  */
-const RELAY = ['sh', '-c', 'cat "$1" && test -e "$2"', 'sh'];
+export const RELAY = ['sh', '-c', 'exec 3<>"$1" 4<"$1" 3>&-; cat <&4 && test -e "$2"', 'sh'];
 
 /** What a finished dump came to: undefined when it is whole, else why not. */
 export type Verdict = () => Promise<string | undefined>;
@@ -54,6 +54,7 @@ export async function saveStream(
     const made = await run('mkfifo', ['-m', '600', pipe]);
     if (made.code !== 0) throw new Failure('BACKUP_FAILED', `cannot make a pipe: ${made.stderr.trim()}`, { where: pipe });
     const ending = new AbortController();
+    const first = firstWriter(pipe);
     const saving = restic
       .run(
         [
@@ -73,7 +74,7 @@ export async function saveStream(
         { paths: [folder] },
       )
       .finally(() => ending.abort());
-    const fault = await feed(pipe, whole, stream, verdict, ending.signal);
+    const fault = await feed(first, pipe, whole, stream, verdict, ending.signal);
     const result = await saving;
     const summary = readMessages(result.stdout).find((message) => message.message_type === 'summary');
     if (fault !== undefined) {
@@ -94,20 +95,21 @@ export async function saveStream(
 type Fault = { kind: 'dump'; why: string } | { kind: 'restic' };
 
 async function feed(
+  first: number,
   pipe: string,
   whole: string,
   stream: AsyncIterable<Uint8Array>,
   verdict: Verdict,
   ended: AbortSignal,
 ): Promise<Fault | undefined> {
-  const socket = await openPipe(pipe, ended);
+  const socket = await openPipe(pipe, ended).finally(() => closeSync(first));
   if (!socket) return { kind: 'restic' };
   let isBroken = false;
   socket.on('error', () => {
     isBroken = true;
   });
   try {
-    for await (const chunk of stream) {
+    for await (const chunk of untilEnded(stream, ended)) {
       if (isBroken || ended.aborted) return { kind: 'restic' };
       if (!socket.write(chunk)) await drained(socket);
     }
@@ -136,6 +138,31 @@ const drained = (socket: Socket): Promise<void> =>
     };
     socket.on('drain', go).on('close', go).on('error', go);
   });
+
+/** The stream for as long as somebody takes it: a dump may wait for a lock of the database for hours, and nobody has to wait with it. */
+async function* untilEnded(stream: AsyncIterable<Uint8Array>, ended: AbortSignal): AsyncGenerator<Uint8Array> {
+  const chunks = stream[Symbol.asyncIterator]();
+  const end = new Promise<{ done: true; value: undefined }>((resolve) => {
+    const stop = (): void => resolve({ done: true, value: undefined });
+    if (ended.aborted) stop();
+    else ended.addEventListener('abort', stop, { once: true });
+  });
+  for (;;) {
+    const next = await Promise.race([chunks.next(), end]);
+    if (next.done) return;
+    yield next.value;
+  }
+}
+
+/** A writing end before there is a reader, so that the relay does not see the end of the pipe before anything was written. */
+function firstWriter(pipe: string): number {
+  const both = openSync(pipe, constants.O_RDWR);
+  try {
+    return openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK);
+  } finally {
+    closeSync(both);
+  }
+}
 
 /** The writing end, once restic's relay has opened the other one; undefined when restic ended before. */
 async function openPipe(pipe: string, ended: AbortSignal): Promise<Socket | undefined> {
