@@ -166,6 +166,24 @@ export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, s
       const project = startLoading(io, flags);
       await (await import('./commands/backup/export.ts')).backupExportCommand(io, flags, project);
     });
+
+  confirmable(chosen(program.command('rebuild')))
+    .description('make a project on a machine that has nothing of it, from its backup: files, images, data, routes, running; timed')
+    .option('--from <repository>', 'where the backups are, as restic writes it; default what the kit says')
+    .option('--kit <file>', 'recovery kit, which has the password, the storage’s credentials and the old machine’s identity')
+    .option('--identity <file>', 'age identity that opens the kit')
+    .option('--project <name>', 'which project, where the repository has several')
+    .option('--to <folder>', 'where the project’s files go; default where they were')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      example(
+        'rebuild --from s3:https://s3.example.com/backups/shop --kit shop.age --identity key.txt --dry-run',
+        'rebuild --kit shop.age --identity key.txt',
+        'rebuild --from /mnt/backup/shop --project shop --to /srv/shop --yes',
+      ),
+    )
+    .action(async (flags) => (await import('./commands/rebuild.ts')).rebuildCommand(io, flags));
 }
 
 /** --set and --at; without both the latest complete set is meant. */
