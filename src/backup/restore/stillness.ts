@@ -1,0 +1,81 @@
+import { type ContainerSummary, type Docker, EngineError } from '../../docker/api.ts';
+import { COMPOSE } from '../../docker/labels.ts';
+import { formatMs } from '../../kit/duration.ts';
+import { Failure } from '../../kit/errors.ts';
+import type { Report } from '../../kit/events.ts';
+import { waitFor } from '../../kit/wait.ts';
+import type { Project } from '../../project/model.ts';
+import { evidence, listProjectContainers, nameOf, startNamed, stopGently } from '../../rollout/containers.ts';
+import { inDependencyOrder } from '../../rollout/dependencies.ts';
+import { judgeContainer } from '../../rollout/gate.ts';
+import type { StoppedContainer } from './journal.ts';
+
+export interface StillWorld {
+  docker: Docker;
+  project: Pick<Project, 'name' | 'services'>;
+  report: Report;
+  signal: AbortSignal;
+}
+
+const AT_WORK: readonly ContainerSummary['State'][] = ['running', 'paused', 'restarting'];
+
+/** Containers of these services that are at work, in the order of the services. What a release keeps stopped is none of them. */
+export async function containersAtWork({ docker, project }: StillWorld, services: readonly string[]): Promise<StoppedContainer[]> {
+  const found = (await listProjectContainers(docker, project.name)).filter(({ State }) => AT_WORK.includes(State));
+  return services.flatMap((service) =>
+    found
+      .filter(({ Labels }) => Labels[COMPOSE.service] === service)
+      .map(({ Id, Labels }) => ({ id: Id, service, number: Labels[COMPOSE.number] ?? '1' })),
+  );
+}
+
+/** Stops them, service by service, each by its own signal and grace. */
+export async function stopAll({ docker }: StillWorld, containers: readonly StoppedContainer[]): Promise<void> {
+  for (const service of new Set(containers.map((one) => one.service)))
+    await Promise.all(containers.filter((one) => one.service === service).map(({ id }) => stopGently(docker, id)));
+}
+
+/**
+ * Starts them in dependency order and waits until each is healthy, or steady where it has no health check. Throws RESTORE_FAILED with the
+ * container's own words.
+ */
+export async function startAll(world: StillWorld, containers: readonly StoppedContainer[]): Promise<void> {
+  const { docker, project, report } = world;
+  const present = await listProjectContainers(docker, project.name);
+  for (const service of inDependencyOrder(project, [...new Set(containers.map((one) => one.service))])) {
+    const ids = containers.filter((one) => one.service === service).flatMap((one) => idNow(present, one, report));
+    for (const id of ids) await startNamed(docker, id);
+    await Promise.all(ids.map((id) => untilGood(world, service, id)));
+  }
+}
+
+/** The container itself, or the newest that took its place. */
+function idNow(present: readonly ContainerSummary[], { id, service, number }: StoppedContainer, report: Report): string[] {
+  if (present.some(({ Id }) => Id === id)) return [id];
+  const replaced = present
+    .filter(({ Labels }) => Labels[COMPOSE.service] === service && Labels[COMPOSE.number] === number)
+    .sort((a, b) => b.Created - a.Created)[0];
+  if (replaced) return [replaced.Id];
+  report({ kind: 'warning', text: `${service}-${number} is gone since it was stopped; docker compose up -d brings it back` });
+  return [];
+}
+
+async function untilGood({ docker, project, signal }: StillWorld, service: string, id: string): Promise<void> {
+  const check = project.services[service]?.healthcheck;
+  const timeoutMs = 60_000 + (check ? check.startPeriodMs + check.retries * (check.intervalMs + check.timeoutMs) : 0);
+  const bad = await waitFor(
+    async () => {
+      const info = await docker.findContainer(id);
+      const verdict = info ? judgeContainer(info, Date.now()) : { bad: 'it is gone' };
+      return verdict === 'wait' ? undefined : verdict;
+    },
+    { everyMs: 100, timeoutMs, signal },
+  );
+  if (bad === 'good') return;
+  const why = bad === undefined ? `it was not healthy within ${formatMs(timeoutMs)}` : bad.bad;
+  const info = await docker.findContainer(id);
+  throw new Failure('RESTORE_FAILED', `${info ? nameOf(info) : service} is not well with the restored data: ${why}`, {
+    where: service,
+    details: await evidence(docker, id).catch((error: unknown) => [error instanceof EngineError ? error.message : String(error)]),
+  });
+}
