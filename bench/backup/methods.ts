@@ -33,7 +33,7 @@ const DUMP = ['pg_dump', '-U', 'postgres', '-Fc', '-Z0', 'shop'];
 const sizeOf = async (folder: string): Promise<number> => Number((await must('du', ['-sb', folder])).split('\t')[0]);
 
 /** The package as a process of its own. */
-export async function composure({ project, bin }: Subject, args: string[]): Promise<string> {
+export async function composure({ project, bin }: Pick<Subject, 'project' | 'bin'>, args: string[]): Promise<string> {
   const env = { ...project.env, NO_COLOR: '1', RESTIC_PASSWORD: PASSWORD };
   return must(process.execPath, [bin, ...args], { cwd: project.folder, env });
 }
