@@ -1,9 +1,12 @@
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { readResults } from '../../src/backup/proven.ts';
+import { eventually } from '../support/eventually.ts';
 import { withProject } from '../support/scenario.ts';
+import { pathWithoutRestic } from '../support/without-restic.ts';
 
 const compose = `
 services:
@@ -46,7 +49,8 @@ test('a repository from its creation to what is pruned from it', async () => {
     expect(await wrong('verify')).toMatchObject({ code: 4, err: expect.stringContaining('REPOSITORY_PASSWORD') });
     expect(await backup('list')).toMatchObject({ code: 0, out: expect.stringContaining('has no backup of shop yet') });
 
-    for (let run = 0; run < 2; run++) expect(await backup('run')).toMatchObject({ code: 0 });
+    expect(await backup('run')).toMatchObject({ code: 0 });
+    expect(await p.composure(['backup', 'run'], { env: { PATH: pathWithoutRestic() } })).toMatchObject({ code: 0 });
     const { sets } = JSON.parse((await backup('list', '--json')).out) as { sets: { set: string }[] };
     const [newest, older] = sets.map(({ set }) => set);
     const list = await backup('list');
@@ -72,6 +76,16 @@ test('a repository from its creation to what is pruned from it', async () => {
     expect((await backup('list')).out).not.toContain(older);
     expect((await backup('prune', '--yes')).out).toContain('1 set kept, 0 removed');
     expect((await backup('unlock')).out).toMatch(/^nothing holds /);
+    const living = spawn('restic', ['backup', '--stdin', '-r', repository], {
+      env: { ...process.env, RESTIC_PASSWORD: password },
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
+    await eventually(async () =>
+      expect((await backup('unlock')).out).toMatch(/ shared +alive: that restic runs on this host\n0 of 1 removed/),
+    );
+    expect(await backup('unlock', '--all')).toMatchObject({ code: 9 });
+    expect((await backup('unlock', '--all', '--yes')).out).toContain('1 of 1 removed');
+    living.kill('SIGKILL');
 
     const results = await readResults(p.state, p.name);
     expect(
