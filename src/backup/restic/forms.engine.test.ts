@@ -106,8 +106,9 @@ test.concurrent.each<[Form, Kind]>([
 
 describe.each<Form>(['on the PATH', 'in its image'])('restic %s', (form) => {
   test('a reader that cannot be served says why', async () => {
-    const restic = await open(form, 'SFTP', 'another');
-    await expect(restic.read(['dump', 'latest', '/note'], 'read the note').next()).rejects.toMatchObject({ code: 'REPOSITORY_PASSWORD' });
+    const path = form === 'on the PATH' ? (process.env.PATH ?? '') : pathWithoutRestic();
+    const nowhere = await openRestic(settings(join(folder, 'nowhere')), { RESTIC_PASSWORD: 'x' }, { env: { ...process.env, PATH: path } });
+    await expect(nowhere.read(['dump', 'latest', '/note'], 'read the note').next()).rejects.toMatchObject({ code: 'REPOSITORY_MISSING' });
   });
 
   test('keeps secrets out of arguments and of docker inspect, and passes limits on', async () => {
