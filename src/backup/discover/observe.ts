@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { ContainerInfo, ContainerSummary, Docker, VolumeInfo } from '../../docker/api.ts';
 import { COMPOSE } from '../../docker/labels.ts';
@@ -24,6 +24,8 @@ export interface Observed {
    * Volumes that the same files made under another project name, where this project has none of that name, or an empty one.
    */
   strays: { key: string; wanted: string; volume: string; project: string }[];
+  /** Services that have containers and are not in the project as it was read. */
+  unread: string[];
   project: ProjectFiles;
 }
 
@@ -83,10 +85,12 @@ export async function observeStores({ project, docker, report }: BackupWorld): P
       folders[source] ??= await observeFolder(source, isRaw, mounts);
     }
   }
+  const unread = new Set(summaries.map(({ Labels }) => Labels[COMPOSE.service] ?? '').filter((name) => !project.services[name]));
   return {
     services: observed,
     folders,
     strays: strays(project, volumes, otherNames(project, fromFolder), folders),
+    unread: [...unread].sort(),
     project: await findProjectFiles(project),
   };
 }
@@ -161,8 +165,9 @@ function mountsOf(
 
 async function observeFolder(path: string, isRaw: boolean, mounts: Mounts): Promise<ObservedFolder> {
   const found = await stat(path, { bigint: true }).catch(() => undefined);
-  const unmounted = unmountedAt(path, mounts);
-  const about = { mountPoint: mountPointOf(path, mounts), ...(unmounted === undefined ? {} : { unmounted }) };
+  const real = await realpath(path).catch(() => path);
+  const unmounted = unmountedAt(real, mounts);
+  const about = { mountPoint: mountPointOf(real, mounts), ...(unmounted === undefined ? {} : { unmounted }) };
   if (!found) return { ...about, kind: 'missing', files: 0, bytes: 0, databases: [] };
   if (found.isFile()) {
     const parts = { path: Buffer.from(path.slice(path.lastIndexOf('/') + 1)), stat: found };

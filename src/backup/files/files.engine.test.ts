@@ -154,6 +154,14 @@ describe('patterns leave out in the facts what restic leaves out', () => {
     expect(saved.facts).toMatchObject({ files });
     expect(withoutMount(saved.facts)).toEqual(await folderFacts(folder, patterns));
   });
+
+  test('also where the path to the folder is a link', async () => {
+    const link = join(repository.scratch, 'linked');
+    await symlink(folder, link);
+    const saved = await save(storeOf(link, { exclude: ['/cache', '*.tmp'] }));
+    expect(saved.facts).toMatchObject({ files: 6 });
+    expect(saved.origin?.folder).toBe(link);
+  });
 });
 
 describe('what must not look like a good backup', () => {
@@ -277,6 +285,24 @@ describe('SQLite', () => {
       writer.kill('SIGKILL');
     }
     expect((await readdir(repository.scratch)).filter((name) => name.startsWith('sqlite-'))).toEqual([]);
+  });
+
+  test('copies that do not fit are not begun', async () => {
+    const folder = await fresh();
+    fill(join(folder, 'app.db'), 'delete', 100_000);
+    const small = join(await fresh(), 'small');
+    await mkdir(small);
+    expect(await run('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small])).toMatchObject({ code: 0 });
+    try {
+      const store = storeOf(folder, { kind: 'sqlite', id: 'web/sqlite/uploads', databases: ['app.db'] });
+      await expect(saveDatabases(repository.restic, store, { ...options(), scratch: small })).rejects.toMatchObject({
+        code: 'DISK_FULL',
+        where: small,
+      });
+      expect(await readdir(small)).toEqual([]);
+    } finally {
+      expect(await run('umount', [small])).toMatchObject({ code: 0 });
+    }
   });
 
   test('a damaged database fails and leaves no snapshot; one that is gone is named', async () => {
