@@ -34,6 +34,7 @@ services:
       - ./data:/data
       - ./conf:/conf:ro
       - /cache
+      - ./single.db:/single.db
       - /var/run/docker.sock:/var/run/docker.sock
     x-backup: {exclude: ["*.tmp", /data/cache]}
     x-edge: {host: ${host}, port: 80, tls: acme}
@@ -81,6 +82,8 @@ test('what a project has to save is found; each store is saved, and comes back a
   });
   try {
     await withProject('backup discover', { files }, async (p) => {
+      const single = new DatabaseSync(join(p.folder, 'single.db'));
+      single.exec('PRAGMA journal_mode = wal; CREATE TABLE t (n int); INSERT INTO t VALUES (1), (2), (3)');
       expect(await p.compose(['up', '-d', '--wait', '--no-build'])).toMatchObject({ code: 0 });
       const [web, db] = [`${p.name}-web-1`, `${p.name}-db-1`];
       const sql = 'CREATE ROLE readers; CREATE TABLE orders (n int); INSERT INTO orders SELECT generate_series(1, 7)';
@@ -102,7 +105,7 @@ test('what a project has to save is found; each store is saved, and comes back a
       expect(text).toMatchInlineSnapshot(`
         "Backup of shop: 8 stores
 
-          project             7 files  (compose and env files, resolved model, images, certificates)
+          project             8 files  (compose and env files, resolved model, images, certificates)
           cache/redis         dump  (image redis:8-alpine)
           db/postgres-roles   dump the roles  (they belong to the server and are in no database’s dump)
           db/postgres/shop    dump shop  (image postgres:18-alpine)
@@ -115,10 +118,12 @@ test('what a project has to save is found; each store is saved, and comes back a
           - /var/run/docker.sock (web:/var/run/docker.sock): belongs to the machine
           - volume shop_db (db:/var/lib/postgresql/data): raw files of PostgreSQL; its dump holds what is in them
           - FOLDER/conf (web:/conf): only read: saved with the project
+          - FOLDER/single.db (web:/single.db): a single file: saved with the project
 
         Worth knowing:
           - db: PostgreSQL keeps its data in /var/lib/postgresql/18/docker, and shop_db at /var/lib/postgresql/data holds nothing of it: it is lost with its container. Mount it at /var/lib/postgresql
           - web: /cache is an anonymous volume: it is not saved, and a new container may begin with an empty one; give it a name in the compose file
+          - web: the SQLite database FOLDER/single.db is mounted as a single file, and what SQLite writes beside it at /single.db is lost with the container; mount its folder
         "
       `);
 
@@ -127,6 +132,7 @@ test('what a project has to save is found; each store is saved, and comes back a
         saveStore(world, repository.restic, store, { tags: ['composure', `store=${store.id}`], scratch: repository.scratch, host: 'here' });
       for (const store of plan.stores.filter(({ name }) => name !== 'later')) saved.set(store.id, await save(store));
       database.close();
+      single.close();
       const later = plan.stores.find(({ name }) => name === 'later') as PlannedStore;
       await expect(save(later)).rejects.toMatchObject({
         code: 'BACKUP_FAILED',
@@ -172,9 +178,12 @@ async function checkProject(p: ScenarioProject, folder: string, saved: SavedStor
     composeFiles: [join(p.folder, 'compose.yaml')],
     hosts: [p.host],
   });
-  const names = ['.env', 'compose.yaml', 'conf/app.conf', 'key.txt', 'web.env', 'worker/Dockerfile', 'worker/src/main.sh'];
+  const names = ['.env', 'compose.yaml', 'conf/app.conf', 'key.txt', 'single.db', 'web.env', 'worker/Dockerfile', 'worker/src/main.sh'];
   expect(record.files.map(({ path }) => path)).toEqual(names.map((name) => `files/${name}`));
-  for (const { path, original } of record.files) expect(await readFile(join(folder, path))).toEqual(await readFile(original));
+  for (const { path, original } of record.files.filter(({ path }) => path !== 'files/single.db'))
+    expect(await readFile(join(folder, path))).toEqual(await readFile(original));
+  // Its rows were still beside it, where a copy of the file would have missed them.
+  expect(await databaseFacts(join(folder, 'files'), 'x')).toEqual({ kind: 'tables', tables: [{ name: 'single.db/t', rows: 3 }] });
   expect(await readFile(join(folder, `edge/certs/${p.host}.pem`), 'utf8')).toBe('CERTIFICATE AND KEY');
   const images = JSON.parse(await readFile(join(folder, 'images.json'), 'utf8'));
   const { Id, RepoDigests } = (await openDocker().findImage('postgres:18-alpine')) ?? { Id: '', RepoDigests: null };

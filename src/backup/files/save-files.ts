@@ -110,10 +110,9 @@ async function requireFolder(
       next: `mount it: mount ${missing}; what lies in the folder now is not what the service wrote there`,
     });
   }
-  const { folder, file, volume, target } = store;
+  const { folder, volume, target } = store;
   const { uid, gid, mode } = found;
-  const names = { ...(volume === undefined ? {} : { volume }), folder, ...(file === undefined ? {} : { file }), target };
-  return { mountPoint, origin: { ...names, uid, gid, mode: mode & 0o7777 } };
+  return { mountPoint, origin: { ...(volume === undefined ? {} : { volume }), folder, target, uid, gid, mode: mode & 0o7777 } };
 }
 
 async function look({ folder, exclude }: FilesStore): Promise<'files' | 'folders' | 'nothing'> {
