@@ -74,7 +74,7 @@ const ELSEWHERE = [
   'agent uninstall',
   'agent logs',
   ...['set', 'get', 'list', 'rm', 'import', 'exec', 'identity'].map((name) => `secrets ${name}`),
-  ...['run', 'status', 'list', 'show', 'init', 'verify', 'prune', 'unlock'].map((name) => `backup ${name}`),
+  ...['run', 'status', 'list', 'show', 'drill', 'init', 'verify', 'prune', 'unlock'].map((name) => `backup ${name}`),
   ...['list', 'add', 'rm', 'sync'].map((name) => `recipients ${name}`),
 ];
 
