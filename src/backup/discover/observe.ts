@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { ContainerInfo, ContainerSummary, Docker, VolumeInfo } from '../../docker/api.ts';
 import { COMPOSE } from '../../docker/labels.ts';
@@ -161,8 +161,9 @@ function mountsOf(
 
 async function observeFolder(path: string, isRaw: boolean, mounts: Mounts): Promise<ObservedFolder> {
   const found = await stat(path, { bigint: true }).catch(() => undefined);
-  const unmounted = unmountedAt(path, mounts);
-  const about = { mountPoint: mountPointOf(path, mounts), ...(unmounted === undefined ? {} : { unmounted }) };
+  const real = await realpath(path).catch(() => path);
+  const unmounted = unmountedAt(real, mounts);
+  const about = { mountPoint: mountPointOf(real, mounts), ...(unmounted === undefined ? {} : { unmounted }) };
   if (!found) return { ...about, kind: 'missing', files: 0, bytes: 0, databases: [] };
   if (found.isFile()) {
     const parts = { path: Buffer.from(path.slice(path.lastIndexOf('/') + 1)), stat: found };

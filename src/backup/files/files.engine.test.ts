@@ -154,6 +154,14 @@ describe('patterns leave out in the facts what restic leaves out', () => {
     expect(saved.facts).toMatchObject({ files });
     expect(withoutMount(saved.facts)).toEqual(await folderFacts(folder, patterns));
   });
+
+  test('also where the path to the folder is a link', async () => {
+    const link = join(repository.scratch, 'linked');
+    await symlink(folder, link);
+    const saved = await save(storeOf(link, { exclude: ['/cache', '*.tmp'] }));
+    expect(saved.facts).toMatchObject({ files: 6 });
+    expect(saved.origin?.folder).toBe(link);
+  });
 });
 
 describe('what must not look like a good backup', () => {
