@@ -40,7 +40,7 @@ export function planRestore({ id, project, manifest, provenAt, units, chosen, ru
       ...(provenAt === undefined ? [`the set ${manifest.set} has never been restored; it is proven before anything live is touched`] : []),
       ...chosen
         .filter(({ answers }) => answers === false)
-        .map(({ title }) => `${title} does not answer: its raw files are saved once it stands still`),
+        .map(({ title }) => `${title} does not answer: its raw files are saved once it stands still, and it is started afterwards`),
     ],
   };
 }
