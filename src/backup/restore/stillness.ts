@@ -6,9 +6,9 @@ import type { Report } from '../../kit/events.ts';
 import { waitFor } from '../../kit/wait.ts';
 import type { Project } from '../../project/model.ts';
 import { evidence, listProjectContainers, nameOf, startNamed, stopGently } from '../../rollout/containers.ts';
-import { inDependencyOrder } from '../../rollout/dependencies.ts';
 import { judgeContainer } from '../../rollout/gate.ts';
 import type { StoppedContainer } from './journal.ts';
+import { startOrder } from './order.ts';
 
 export interface StillWorld {
   docker: Docker;
@@ -66,7 +66,7 @@ export async function stopAll({ docker }: StillWorld, containers: readonly Stopp
 export async function startAll(world: StillWorld, containers: readonly StoppedContainer[], end: 'old' | 'new'): Promise<void> {
   const { docker, project, report } = world;
   const present = await listProjectContainers(docker, project.name);
-  for (const service of inDependencyOrder(project, [...new Set(containers.map((one) => one.service))])) {
+  for (const service of startOrder(project, [...new Set(containers.map((one) => one.service))])) {
     const meant = containers.filter((one) => one.service === service && !(end === 'old' && one.was === 'off'));
     try {
       const ids = meant.flatMap((one) => idNow(present, one, report));

@@ -31,7 +31,7 @@ beforeEach(async () => {
   world = {
     docker,
     stateFolder: join(top, 'state'),
-    project: { name, services: { app: { name: 'app', dependsOn: {} } } } as unknown as SwapWorld['project'],
+    project: { name, services: { app: { name: 'app', dependsOn: {}, environment: {} } } } as unknown as SwapWorld['project'],
     report: (event) => {
       if (event.kind === 'note') notes.push(event.text);
     },
