@@ -71,10 +71,9 @@ export interface SavedStore extends Store {
   facts?: Facts;
   /**
    * files, sqlite: what it was read from, for a restore to find the place again. The snapshot's root is the folder's content and says nothing of
-   * the folder itself: whose it is and its mode (the lowest 12 bits) stand here. `volume` and `file` as in PlannedStore: with `file`, nothing
-   * else in the folder is the store's, and `target` is the file's.
+   * the folder itself: whose it is and its mode (the lowest 12 bits) stand here. `volume` as in PlannedStore.
    */
-  origin?: { volume?: string; folder: string; file?: string; target: string; uid: number; gid: number; mode: number };
+  origin?: { volume?: string; folder: string; target: string; uid: number; gid: number; mode: number };
   /** Files that the application removed while they were read. */
   vanished?: string[];
 }
@@ -173,7 +172,7 @@ export interface DumpType {
 export type PlannedStore = Store & { why: string } & (
     | {
         kind: 'project';
-        /** The project's own files, absolute: compose and env files, file of secrets, build contexts, files that are only read. */
+        /** The project's own files, absolute: compose and env files, file of secrets, build contexts, files that are mounted one by one or only read. */
         files: string[];
       }
     | { kind: Exclude<StoreKind, 'project' | 'manifest' | 'files' | 'sqlite'> }
@@ -183,8 +182,6 @@ export type PlannedStore = Store & { why: string } & (
         folder: string;
         /** Name of the volume; undefined for a bind mount. */
         volume?: string;
-        /** The one file in `folder` that is mounted; undefined where the folder is. */
-        file?: string;
         /** Where the service's containers see it. */
         target: string;
         /** sqlite: the databases' paths within `folder`. One snapshot has them all, where they lie in the folder. */

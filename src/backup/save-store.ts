@@ -1,10 +1,9 @@
-import { stat } from 'node:fs/promises';
 import { COMPOSE } from '../docker/labels.ts';
 import { Failure } from '../kit/errors.ts';
 import { runningFirst } from './discover/containers.ts';
 import { DUMP_TYPES } from './dumps/list.ts';
 import { saveProject } from './files/project.ts';
-import { type FilesStore, type SaveOptions, saveDatabases, saveFiles } from './files/save-files.ts';
+import { type SaveOptions, saveDatabases, saveFiles } from './files/save-files.ts';
 import type { BackupWorld, PlannedStore, SavedStore, Store } from './model.ts';
 import type { Restic } from './restic/program.ts';
 import { saveDump } from './save-dump.ts';
@@ -32,7 +31,6 @@ export async function saveStore(
         ...own,
         startedAt,
         ...(await saveFiles(restic, store, given)),
-        ...(await originOf(store)),
         endedAt: new Date().toISOString(),
       };
     case 'sqlite':
@@ -40,18 +38,11 @@ export async function saveStore(
         ...own,
         startedAt,
         ...(await saveDatabases(restic, store, given)),
-        ...(await originOf(store)),
         endedAt: new Date().toISOString(),
       };
     default:
       return saveDatabase(world, restic, own, options);
   }
-}
-
-/** The folder itself, of which its snapshot knows nothing. */
-async function originOf({ folder, volume, target }: FilesStore): Promise<Pick<SavedStore, 'origin'>> {
-  const { uid, gid, mode } = await stat(folder);
-  return { origin: { ...(volume === undefined ? {} : { volume }), folder, target, uid, gid, mode: mode & 0o7777 } };
 }
 
 async function saveDatabase(world: BackupWorld, restic: Restic, store: Store, options: Omit<SaveOptions, 'signal'>): Promise<SavedStore> {

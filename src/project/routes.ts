@@ -134,6 +134,8 @@ function readTls(entry: EdgeEntry, hosts: string[], settings: ProjectSettings, f
       'tls',
       `no certificate can be fetched for ${name}: ${name?.startsWith('*.') ? 'wildcards need a DNS challenge' : 'it is not a public name'}; give tls: {cert, key}, or tls: false`,
     );
+  } else {
+    return 'acme';
   }
   return undefined;
 }

@@ -33,7 +33,9 @@ export function detectDatabase(service: Service, traits: Traits): Detected | und
 }
 
 /** Which database a service is, by its image's name or by what the image says of itself. Pure. */
-export function databaseOf({ image }: Service, { environment, imageVolumes }: Traits): Detected | undefined {
+export function databaseOf({ image, release }: Service, { environment, imageVolumes }: Traits): Detected | undefined {
+  // A job that others wait for to end: it has the image for its client programs.
+  if (release) return undefined;
   const named = dumpTypeOf(image);
   if (named) return { type: named, why: `image ${image}` };
   const type = DUMP_TYPES.find(({ kind }) => {

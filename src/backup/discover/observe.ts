@@ -1,6 +1,6 @@
-import { stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import type { ContainerInfo, Docker, VolumeInfo } from '../../docker/api.ts';
+import { realpath, stat } from 'node:fs/promises';
+import { basename, resolve } from 'node:path';
+import type { ContainerInfo, ContainerSummary, Docker, VolumeInfo } from '../../docker/api.ts';
 import { COMPOSE } from '../../docker/labels.ts';
 import { Failure } from '../../kit/errors.ts';
 import { waitFor } from '../../kit/wait.ts';
@@ -20,7 +20,9 @@ export interface Observed {
   services: Record<string, ObservedService>;
   /** By path on the host: volumes and bind mounts of the project. */
   folders: Record<string, ObservedFolder>;
-  /** Volumes that another Compose project made under a name of this project's, for names that this project has no volume of yet, or an empty one. */
+  /**
+   * Volumes that the same files made under another project name, where this project has none of that name, or an empty one.
+   */
   strays: { key: string; wanted: string; volume: string; project: string }[];
   project: ProjectFiles;
 }
@@ -58,8 +60,9 @@ export interface ObservedFolder {
 
 /** Looks at the project's containers, volumes, bind mounts and files. Changes nothing. Throws DOCKER_UNREACHABLE. */
 export async function observeStores({ project, docker, report }: BackupWorld): Promise<Observed> {
-  const [summaries, volumes, mounts] = await Promise.all([
+  const [summaries, fromFolder, volumes, mounts] = await Promise.all([
     docker.listContainers([`${COMPOSE.project}=${project.name}`, `${COMPOSE.oneoff}=False`]),
+    docker.listContainers([`${COMPOSE.workingDir}=${project.folder}`]),
     docker.listVolumes(),
     readMounts(),
   ]);
@@ -80,7 +83,12 @@ export async function observeStores({ project, docker, report }: BackupWorld): P
       folders[source] ??= await observeFolder(source, isRaw, mounts);
     }
   }
-  return { services: observed, folders, strays: strays(project, volumes, folders), project: await findProjectFiles(project) };
+  return {
+    services: observed,
+    folders,
+    strays: strays(project, volumes, otherNames(project, fromFolder), folders),
+    project: await findProjectFiles(project),
+  };
 }
 
 /** Where a database's service keeps its raw files, in the container; nothing where they are to be saved as they are. Pure. */
@@ -153,8 +161,9 @@ function mountsOf(
 
 async function observeFolder(path: string, isRaw: boolean, mounts: Mounts): Promise<ObservedFolder> {
   const found = await stat(path, { bigint: true }).catch(() => undefined);
-  const unmounted = unmountedAt(path, mounts);
-  const about = { mountPoint: mountPointOf(path, mounts), ...(unmounted === undefined ? {} : { unmounted }) };
+  const real = await realpath(path).catch(() => path);
+  const unmounted = unmountedAt(real, mounts);
+  const about = { mountPoint: mountPointOf(real, mounts), ...(unmounted === undefined ? {} : { unmounted }) };
   if (!found) return { ...about, kind: 'missing', files: 0, bytes: 0, databases: [] };
   if (found.isFile()) {
     const parts = { path: Buffer.from(path.slice(path.lastIndexOf('/') + 1)), stat: found };
@@ -178,16 +187,35 @@ async function observeFolder(path: string, isRaw: boolean, mounts: Mounts): Prom
   return { ...about, kind: 'folder', files, bytes, databases: databases.sort() };
 }
 
-function strays(project: Project, volumes: readonly VolumeInfo[], folders: Observed['folders']): Observed['strays'] {
+function strays(
+  project: Project,
+  volumes: readonly VolumeInfo[],
+  others: ReadonlySet<string>,
+  folders: Observed['folders'],
+): Observed['strays'] {
   return Object.entries(project.volumes).flatMap(([key, { name, external }]) => {
     const own = volumes.find(({ Name }) => Name === name);
     if (external || (own && (folders[own.Mountpoint]?.files ?? 1) > 0)) return [];
-    return volumes.flatMap(({ Name, Labels }) =>
-      Labels?.['com.docker.compose.volume'] === key && Labels[COMPOSE.project] !== project.name
-        ? [{ key, wanted: name, volume: Name, project: Labels[COMPOSE.project] ?? '' }]
-        : [],
-    );
+    return volumes.flatMap(({ Name, Labels }) => {
+      const other = Labels?.[COMPOSE.project] ?? '';
+      return Labels?.['com.docker.compose.volume'] === key && others.has(other)
+        ? [{ key, wanted: name, volume: Name, project: other }]
+        : [];
+    });
   });
+}
+
+/** Other names that the project went by: those of containers made from its folder, and the one that Compose takes from the folder's own. */
+function otherNames({ name, folder }: Project, fromFolder: readonly ContainerSummary[]): Set<string> {
+  const names = new Set(fromFolder.map(({ Labels }) => Labels[COMPOSE.project] ?? ''));
+  names.add(
+    basename(folder)
+      .toLowerCase()
+      .replace(/[^a-z0-9_-]/g, '')
+      .replace(/^[_-]+/, ''),
+  );
+  names.delete(name);
+  return names;
 }
 
 const variables = (lines: readonly string[]): Record<string, string> =>

@@ -1,4 +1,3 @@
-import { basename, dirname } from 'node:path';
 import type { Project, Service } from '../../project/model.ts';
 import { excluder, literalPattern } from '../files/exclude.ts';
 import { isWithin } from '../files/mounts.ts';
@@ -55,7 +54,8 @@ function sharedFolders(project: Project, observed: Observed, plan: BackupPlan): 
       }
       const seen = observed.folders[source];
       if (!seen) {
-        plan.leftOut.push({ what: `volume ${volume} (${service.name}:${target})`, why: 'does not exist yet' });
+        const what = `volume ${volume}`;
+        if (!plan.leftOut.some((one) => one.what === what)) plan.leftOut.push({ what, why: 'does not exist yet' });
         continue;
       }
       const shared = found.get(source) ?? { source, seen, mounts: [] };
@@ -82,8 +82,7 @@ function notData(project: Project, { source, seen, mounts }: Shared, observed: O
   if (mounts.every(({ service }) => service.backup?.skip)) return 'x-backup.skip';
   if (seen.kind === 'other') return 'is a socket or a device';
   if (mounts.some(({ type }) => type === 'volume')) return undefined;
-  const inProject = (file: string): boolean => observed.project.files.includes(file);
-  if (seen.kind === 'file') return seen.databases.length === 0 && inProject(source) ? 'a single file: saved with the project' : undefined;
+  if (seen.kind === 'file') return 'a single file: saved with the project';
   const isRead = mounts.every(({ writable }) => !writable);
   // Small ones that are only read are among the project's files, each of them.
   const files = observed.project.files.filter((file) => isWithin(file, source)).length;
@@ -104,12 +103,10 @@ function storesOf(shared: Shared, apart: readonly string[], warnings: string[]):
   const owner = ownerOf(mounts);
   const { service, target, type, volume, key } = owner;
   const name = key ?? target;
-  const isFile = seen.kind === 'file';
-  const folder = isFile ? dirname(source) : source;
-  const patterns = isFile ? [] : patternsFor(service, target);
+  const patterns = patternsFor(service, target);
   const isOut = excluder(patterns);
   const asFiles = service.backup?.type === 'files';
-  const databases = asFiles ? [] : seen.databases.map((file) => (isFile ? basename(source) : file)).filter((file) => !isOut(file));
+  const databases = asFiles ? [] : seen.databases.filter((file) => !isOut(file));
   const inside = apart.filter((path) => path !== source && isWithin(path, source)).map((path) => path.slice(source.length));
   if (seen.kind === 'missing') warnings.push(`${service.name}: ${source} is mounted at ${target} and does not exist; the backup will fail`);
   if (seen.unmounted !== undefined)
@@ -117,9 +114,8 @@ function storesOf(shared: Shared, apart: readonly string[], warnings: string[]):
   const common = {
     service: service.name,
     name,
-    folder,
+    folder: source,
     ...(volume === undefined ? {} : { volume }),
-    ...(isFile ? { file: basename(source) } : {}),
     target,
     ...(seen.unmounted === undefined ? {} : { unmounted: seen.unmounted }),
     users: [...new Set(mounts.filter(({ writable }) => writable).map((mount) => mount.service.name))],
@@ -138,7 +134,6 @@ function storesOf(shared: Shared, apart: readonly string[], warnings: string[]):
       mayBeEmpty: false,
       found: { files: databases.length, bytes: 0 },
     });
-    if (isFile) return stores;
   }
   const apartFromFiles = databases.flatMap((file) => ['', ...BESIDE].map((end) => `/${literalPattern(`${file}${end}`)}`));
   stores.push({
@@ -146,9 +141,7 @@ function storesOf(shared: Shared, apart: readonly string[], warnings: string[]):
     id: storeId(service.name, 'files', name),
     kind: 'files',
     why: type === 'volume' ? `volume ${volume}` : `bind mount ${source}`,
-    exclude: isFile
-      ? ['/*', `!/${literalPattern(basename(source))}`]
-      : [...patterns, ...inside.map((path) => literalPattern(path)), ...apartFromFiles],
+    exclude: [...patterns, ...inside.map((path) => literalPattern(path)), ...apartFromFiles],
     consistency: service.backup?.consistency ?? 'none',
     mayBeEmpty: service.backup?.empty === true || databases.length > 0 || inside.length > 0,
   });

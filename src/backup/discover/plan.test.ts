@@ -292,26 +292,22 @@ test.each<[string, World, Partial<PlannedStore>[]]>([
     },
     [{ id: 'mail/files/uploads', consistency: 'stop', mayBeEmpty: true, users: ['mail', 'jobs'] } as Partial<PlannedStore>],
   ],
-  [
-    'a single large file is saved without its neighbours',
-    {
-      services: [[web, seen([bind('/srv/shop/model*.bin', '/model.bin')])]],
-      folders: { '/srv/shop/model*.bin': { kind: 'file', files: 1 } },
-    },
-    [{ id: 'web/files//model.bin', folder: '/srv/shop', file: 'model*.bin', exclude: ['/*', '!/model\\*.bin'] } as Partial<PlannedStore>],
-  ],
-  [
-    'a single file that is an SQLite database is copied as one',
-    {
-      services: [[web, seen([bind('/srv/shop/app.db', '/app.db')])]],
-      folders: { '/srv/shop/app.db': { kind: 'file', files: 1, databases: [''] } },
-      files: ['/srv/shop/app.db'],
-    },
-    [{ id: 'web/sqlite//app.db', folder: '/srv/shop', file: 'app.db', databases: ['app.db'] } as Partial<PlannedStore>],
-  ],
 ])('%s', (_title, world, expected) => {
   expect(files(world)).toMatchObject(expected);
   expect(files(world)).toHaveLength(expected.length);
+});
+
+test('a single mounted file goes with the project, however large', () => {
+  const world: World = {
+    services: [[web, seen([bind('/srv/models/large.bin', '/model.bin'), bind('/srv/shop/app.db', '/app.db')])]],
+    folders: { '/srv/models/large.bin': { kind: 'file' }, '/srv/shop/app.db': { kind: 'file', databases: [''] } },
+  };
+  expect(plan(world).stores).toMatchObject([
+    { kind: 'project', files: ['/srv/models/large.bin', '/srv/shop/app.db', '/srv/shop/compose.yaml'] },
+  ]);
+  expect(plan(world).warnings).toEqual([
+    'web: the SQLite database /srv/shop/app.db is mounted as a single file, and what SQLite writes beside it at /app.db is lost with the container; mount its folder',
+  ]);
 });
 
 test('a project file that lies in a saved folder is not saved twice, a compose file always is with the project', () => {
@@ -319,7 +315,7 @@ test('a project file that lies in a saved folder is not saved twice, a compose f
     services: [[web, seen([bind('/srv/shop', '/app')])]],
     files: ['/srv/shop/src/index.js', '/etc/shop/key.pem'],
   });
-  expect(stores[0]).toMatchObject({ kind: 'project', files: ['/srv/shop/compose.yaml', '/etc/shop/key.pem'] });
+  expect(stores[0]).toMatchObject({ kind: 'project', files: ['/etc/shop/key.pem', '/srv/shop/compose.yaml'] });
 });
 
 test('an image made from a database’s is known by what it says of itself, a client with the same variables is not', () => {

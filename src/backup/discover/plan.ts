@@ -21,6 +21,11 @@ export function planBackup(project: Project, observed: Observed): BackupPlan {
     databases.push(...planDatabases(service, observed));
   }
   const folders = planFolders(project, observed);
+  const single = Object.values(project.services).flatMap(({ name, backup }) =>
+    (backup?.skip ? [] : (observed.services[name]?.mounts ?? [])).flatMap(({ type, source }) =>
+      type === 'bind' && observed.folders[source]?.kind === 'file' ? [source] : [],
+    ),
+  );
   const inFolders = (file: string): boolean =>
     folders.stores.some((store) => store.kind === 'files' && file.startsWith(`${store.folder}/`));
   const own: PlannedStore = {
@@ -29,7 +34,7 @@ export function planBackup(project: Project, observed: Observed): BackupPlan {
     service: '',
     name: '',
     why: 'compose and env files, resolved model, images, certificates',
-    files: observed.project.files.filter((file) => project.files.includes(file) || !inFolders(file)),
+    files: [...new Set([...observed.project.files, ...single])].sort().filter((file) => project.files.includes(file) || !inFolders(file)),
   };
   return {
     stores: [own, ...databases, ...folders.stores],

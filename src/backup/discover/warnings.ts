@@ -9,7 +9,9 @@ export function planWarnings(project: Project, observed: Observed): string[] {
   return [
     ...services.flatMap((service) => {
       const seen = observed.services[service.name];
-      return seen ? [...databaseWarnings(service, seen), ...anonymousVolumes(service, seen)] : [];
+      return seen
+        ? [...databaseWarnings(service, seen), ...anonymousVolumes(service, seen), ...singleDatabases(service, seen, observed)]
+        : [];
     }),
     ...observed.strays.map(
       ({ wanted, volume, project: other }) =>
@@ -63,5 +65,15 @@ function anonymousVolumes(service: Service, seen: ObservedService): string[] {
     .map(
       ({ target }) =>
         `${service.name}: ${target} is an anonymous volume: it is not saved, and a new container may begin with an empty one; give it a name in the compose file`,
+    );
+}
+
+/** SQLite keeps what was written last in files beside the database, which are then not those of the mount. */
+function singleDatabases(service: Service, seen: ObservedService, { folders }: Observed): string[] {
+  return seen.mounts
+    .filter(({ source, writable }) => writable && folders[source]?.kind === 'file' && folders[source].databases.length > 0)
+    .map(
+      ({ source, target }) =>
+        `${service.name}: the SQLite database ${source} is mounted as a single file, and what SQLite writes beside it at ${target} is lost with the container; mount its folder`,
     );
 }

@@ -1,6 +1,6 @@
 import { Failure } from '../../kit/errors.ts';
 import type { DumpContext, DumpType, Facts, RunningDump } from '../model.ts';
-import { ask, withSecret } from './in-container.ts';
+import { ask, feed, withSecret } from './in-container.ts';
 import { archiveCheck } from './mongodb-archive.ts';
 
 type Context = Omit<DumpContext, 'name'>;
@@ -105,12 +105,7 @@ export const mongodb: DumpType = {
       stdin: true,
     });
     load.stdout.resume();
-    try {
-      for await (const chunk of input) await load.write(chunk);
-      load.endInput();
-    } catch {
-      // mongorestore has ended and says why.
-    }
+    await feed(load, input);
     const { code, stderr } = await load.ended;
     if (code !== 0) {
       throw new Failure('RESTORE_FAILED', `${context.service}: mongorestore refused the archive`, {

@@ -14,9 +14,12 @@ const userOf = ({ container }: Context): string => {
 export const client = (context: Context, program: string, args: readonly string[]): string[] =>
   withSecret('PGPASSWORD', ['POSTGRES_PASSWORD', 'PGPASSWORD'], [program, '-U', userOf(context), '-w', ...args]);
 
+/** A bare name with "=" in it would be read as a connection string: who may create databases could send the password to a host of their own. */
+export const connectionTo = (database: string): string => `dbname='${database.replace(/[\\']/g, '\\$&')}'`;
+
 /** What psql prints for an SQL text, without headings. Throws BACKUP_FAILED. */
 export const query = (context: Context, database: string, sql: string): Promise<string> =>
-  ask(context, client(context, 'psql', ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', database, '-f', '-']), sql);
+  ask(context, client(context, 'psql', ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', connectionTo(database), '-f', '-']), sql);
 
 /** Tables with rows of their own, and the first column of a time whose name says that rows are written then. */
 const TABLES = `
@@ -61,7 +64,7 @@ async function countTables(context: DumpContext, snapshot: string | undefined): 
 async function holdSnapshot(context: DumpContext): Promise<{ snapshot: string; contentAt: string; close(): void }> {
   const session = await context.docker.execAttached(
     context.container.Id,
-    client(context, 'psql', ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', context.name]),
+    client(context, 'psql', ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', connectionTo(context.name)]),
     { stdin: true },
   );
   await session.write(
@@ -118,7 +121,7 @@ export const postgres: DumpType = {
     try {
       const dump = await context.docker.execAttached(
         context.container.Id,
-        client(context, 'pg_dump', ['-Fc', '-Z0', `--snapshot=${held.snapshot}`, '-d', context.name]),
+        client(context, 'pg_dump', ['-Fc', '-Z0', `--snapshot=${held.snapshot}`, '-d', connectionTo(context.name)]),
       );
       // Beside the dump: both look at the same snapshot.
       const counted = countTables(context, held.snapshot);
@@ -151,7 +154,7 @@ export const postgres: DumpType = {
     if (!there) await query(context, maintenance, `CREATE DATABASE ${quote(context.name)} TEMPLATE template0;`);
     const restore = await context.docker.execAttached(
       context.container.Id,
-      client(context, 'pg_restore', ['--exit-on-error', '--clean', '--if-exists', '-d', context.name]),
+      client(context, 'pg_restore', ['--exit-on-error', '--clean', '--if-exists', '-d', connectionTo(context.name)]),
       { stdin: true },
     );
     restore.stdout.resume();

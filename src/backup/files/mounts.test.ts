@@ -12,6 +12,7 @@ UUID=2 none swap sw 0 0
 /swapfile swap swap sw 0 0
 \t/dev/sdb1  /mnt/my\\040photos ext4 nofail 0 2
 /dev/sdd1 /srv/data ext4 nofail 0 2
+/dev/sde1 /mnt/usb ext4 noauto,user 0 0
 `);
 
 test('mount points are read as the kernel and fstab write them', () => {

@@ -15,9 +15,11 @@ export async function readMounts(): Promise<Mounts> {
 export const mountedIn = (mountinfo: string): string[] =>
   fields(mountinfo).flatMap((line) => (line[4] === undefined ? [] : [plain(line[4])]));
 
-/** Mount points that the text of /etc/fstab names; swap has none. Pure. */
+/** Mount points that the text of /etc/fstab wants at every start: swap has none, and `noauto` waits for somebody. Pure. */
 export const wantedIn = (fstab: string): string[] =>
-  fields(fstab).flatMap((line) => (line[1]?.startsWith('/') && line[2] !== 'swap' ? [plain(line[1])] : []));
+  fields(fstab).flatMap((line) =>
+    line[1]?.startsWith('/') && line[2] !== 'swap' && !line[3]?.split(',').includes('noauto') ? [plain(line[1])] : [],
+  );
 
 const fields = (text: string): string[][] =>
   text

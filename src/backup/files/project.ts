@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { chmod, copyFile, lchown, mkdir, mkdtemp, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { chmod, constants, copyFile, lchown, mkdir, mkdtemp, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, relative } from 'node:path';
 import { certificateText, fileNameOf } from '../../edge/certificates/store.ts';
+import { storageFailure } from '../../kit/files.ts';
 import type { Project } from '../../project/model.ts';
 import { observeImages } from '../discover/images.ts';
 import type { BackupWorld, PlannedStore, SavedStore } from '../model.ts';
@@ -10,6 +11,7 @@ import { saveFolder } from '../restic/save.ts';
 import { folderFacts } from './facts.ts';
 import { isWithin } from './mounts.ts';
 import type { SaveOptions } from './save-files.ts';
+import { copyDatabase, isDatabase } from './sqlite.ts';
 
 /**
  * The snapshot of a project's own files:
@@ -62,7 +64,7 @@ export async function saveProject(
     const copied: ProjectRecord['files'] = [];
     for (const original of files) {
       const path = savedPath(original, project.folder);
-      if (await copyWithAttributes(original, join(folder, path))) copied.push({ path, original });
+      if (await copyWithAttributes(original, join(folder, path), options)) copied.push({ path, original });
       else vanished.push(original);
     }
     const hosts = await writeCertificates(project, stateFolder, folder);
@@ -82,6 +84,8 @@ export async function saveProject(
       facts,
       ...(vanished.length > 0 ? { vanished } : {}),
     };
+  } catch (error) {
+    throw storageFailure(error, folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -107,13 +111,15 @@ function recordOf(project: Project, files: ProjectRecord['files'], hosts: string
 const pretty = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
 
 /** False when the file is gone. A link becomes the file that it leads to. */
-async function copyWithAttributes(from: string, to: string): Promise<boolean> {
-  const found = await stat(from).catch(() => undefined);
+async function copyWithAttributes(from: string, to: string, { signal }: SaveOptions): Promise<boolean> {
+  const found = await stat(from, { bigint: true }).catch(() => undefined);
   if (!found) return false;
   await mkdir(dirname(to), { recursive: true, mode: 0o700 });
-  await copyFile(from, to);
-  await lchown(to, found.uid, found.gid);
-  await chmod(to, found.mode & 0o7777);
+  if (isDatabase(Buffer.from(dirname(from)), { path: Buffer.from(basename(from)), stat: found }))
+    await copyDatabase(from, to, { store: 'project', name: from, signal });
+  else await copyFile(from, to, constants.COPYFILE_FICLONE);
+  await lchown(to, Number(found.uid), Number(found.gid));
+  await chmod(to, Number(found.mode) & 0o7777);
   await utimes(to, found.atime, found.mtime);
   return true;
 }

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, realpath, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../../kit/errors.ts';
 import type { PlannedStore, SavedStore } from '../model.ts';
@@ -40,8 +40,9 @@ export async function saveFiles(restic: Restic, store: FilesStore, options: Save
     const saved = await saveEmpty(restic, options);
     return { ...outcome(restic, saved, { contentAt, facts: NO_FILES, origin }), path: `/${EMPTY}` };
   }
-  const exclude = resticExcludes(store.folder, store.exclude);
-  const saved = await saveFolder(restic, { ...options, folder: store.folder, exclude });
+  // restic compares patterns with the path that it finds itself in, where links are resolved.
+  const folder = await realpath(store.folder);
+  const saved = await saveFolder(restic, { ...options, folder, exclude: resticExcludes(folder, store.exclude) });
   const facts = await snapshotFacts(restic, saved.snapshot);
   if (facts.files === 0 && !store.mayBeEmpty) {
     await forget(restic, saved.snapshot);
@@ -101,19 +102,19 @@ async function requireFolder(
     });
   }
   const mounts = await readMounts();
-  const mountPoint = mountPointOf(store.folder, mounts);
+  const path = await realpath(store.folder);
+  const mountPoint = mountPointOf(path, mounts);
   const before = previous?.facts?.kind === 'files' ? previous.facts.mountPoint : undefined;
-  const missing = unmountedAt(store.folder, mounts) ?? lostMount(before, store.volume === undefined ? mountPoint : undefined);
+  const missing = unmountedAt(path, mounts) ?? lostMount(before, store.volume === undefined ? mountPoint : undefined);
   if (missing !== undefined) {
     throw new Failure('BACKUP_FAILED', `${store.id}: ${missing} is not mounted, and ${store.folder} belongs to it`, {
       where: store.folder,
       next: `mount it: mount ${missing}; what lies in the folder now is not what the service wrote there`,
     });
   }
-  const { folder, file, volume, target } = store;
+  const { folder, volume, target } = store;
   const { uid, gid, mode } = found;
-  const names = { ...(volume === undefined ? {} : { volume }), folder, ...(file === undefined ? {} : { file }), target };
-  return { mountPoint, origin: { ...names, uid, gid, mode: mode & 0o7777 } };
+  return { mountPoint, origin: { ...(volume === undefined ? {} : { volume }), folder, target, uid, gid, mode: mode & 0o7777 } };
 }
 
 async function look({ folder, exclude }: FilesStore): Promise<'files' | 'folders' | 'nothing'> {

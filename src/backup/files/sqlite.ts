@@ -85,7 +85,8 @@ export async function databaseFacts(folder: string, store: string): Promise<Fact
   return { kind: 'tables', tables: names.sort().flatMap((name) => inspect(join(folder, name), { store, name, check: 'integrity_check' })) };
 }
 
-async function copyDatabase(
+/** Copies a database as it is at one moment to a file that does not exist yet. Throws BACKUP_FAILED. */
+export async function copyDatabase(
   from: string,
   to: string,
   { store, name, signal }: { store: string; name: string; signal: AbortSignal },

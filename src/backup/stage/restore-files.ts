@@ -28,7 +28,7 @@ export async function restoreFiles(restic: Restic, store: SavedStore, folder: st
   await requireWithin(restic, store.snapshot, folder, store.id);
   signal.throwIfAborted();
   const step = `stage:${store.id}`;
-  const result = await restic.run(['restore', '--json', store.snapshot, '--target', folder], {
+  const result = await restic.run(['restore', '--json', `${store.snapshot}:${store.path}`, '--target', folder], {
     writes: [folder],
     signal,
     discardStdout: true,

@@ -1,3 +1,4 @@
+import { normalize } from 'node:path';
 import type { ComposeModel } from './model.ts';
 
 type Mapping = Record<string, unknown>;
@@ -80,11 +81,18 @@ export function scratchModel(source: ComposeModel, options: ScratchOptions): Scr
   const names = Object.keys(found)
     .filter((name) => options.only?.includes(name) ?? true)
     .sort();
-  const left = names.flatMap((service) => {
-    const why = options.images[service] === undefined ? 'its image is not in the set' : whyNot(mapping(found[service]), names);
-    return why === undefined ? [] : [{ service, why }];
-  });
-  const running = names.filter((name) => !left.some(({ service }) => service === name));
+  const left: ScratchModel['left'] = [];
+  const isLeft = (name: string): boolean => left.some(({ service }) => service === name);
+  // Once more after one was left out: another may have been part of its network.
+  for (let before = -1; before !== left.length; ) {
+    before = left.length;
+    const others = names.filter((name) => !isLeft(name));
+    for (const service of others) {
+      const why = options.images[service] === undefined ? 'its image is not in the set' : whyNot(mapping(found[service]), others);
+      if (why !== undefined) left.push({ service, why });
+    }
+  }
+  const running = names.filter((name) => !isLeft(name));
   const missing: ScratchModel['missing'] = [];
   const volumes = volumeNames(source, options.volumes);
   const used = new Set<string>();
@@ -247,7 +255,8 @@ function placedMount(
 }
 
 /** Where a path of the set's host is now: the longest folder of those that are known decides. Pure. */
-export function placeOf(path: string, folders: Record<string, string>): string | undefined {
+export function placeOf(written: string, folders: Record<string, string>): string | undefined {
+  const path = normalize(written);
   const within = Object.keys(folders).filter((folder) => path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`));
   const nearest = within.reduce<string | undefined>(
     (best, folder) => (best === undefined || folder.length > best.length ? folder : best),

@@ -1,0 +1,319 @@
+import { chmod, cp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { makeVolumes, requireScratch } from '../../src/backup/drill/make.ts';
+import type { DrillEvidence, DrillPlan } from '../../src/backup/drill/model.ts';
+import type { BackupSet, Manifest } from '../../src/backup/model.ts';
+import { readResults } from '../../src/backup/proven.ts';
+import { openRestic } from '../../src/backup/restic/program.ts';
+import { saveFolder, saveStream } from '../../src/backup/restic/save.ts';
+import { listSets, MANIFEST_FILE, readManifest, tagsOf } from '../../src/backup/sets.ts';
+import { scratchLabels } from '../../src/backup/stage/scratch.ts';
+import { type ContainerSummary, openDocker } from '../../src/docker/api.ts';
+import { COMPOSE, OURS } from '../../src/docker/labels.ts';
+import { eventually } from '../support/eventually.ts';
+import { type CommandResult, type ScenarioProject, withProject } from '../support/scenario.ts';
+import { buildShopDatabase, DB_PASSWORD, fillShop, shopFiles } from '../support/shop.ts';
+import { serving, succeeds } from '../support/stacks.ts';
+
+/** A drill restores a whole project: the tests share one, and each spoils a copy of its repository in its own way. */
+const docker = openDocker();
+const PASSWORD = 'for tests only';
+const env = { RESTIC_PASSWORD: PASSWORD, DB_PASSWORD };
+let p: ScenarioProject;
+let finish: () => void;
+let over: Promise<void>;
+let live: Record<string, string>;
+
+beforeAll(async () => {
+  const image = await buildShopDatabase();
+  await new Promise<void>((ready, failed) => {
+    over = withProject('drill', { files: shopFiles }, async (project) => {
+      p = project;
+      try {
+        succeeds(await p.docker(['tag', image, `${p.name}-db`]));
+        for (const command of fillShop) succeeds(await p.compose(command, env));
+        succeeds(await p.composure(['backup', 'init', '--yes'], { env }));
+        succeeds(await p.composure(['backup', 'run'], { env }));
+        live = await serving(p);
+        const ended = new Promise<void>((resolve) => {
+          finish = resolve;
+        });
+        ready();
+        await ended;
+      } finally {
+        await p.docker(['rmi', `${p.name}-db`]);
+      }
+    });
+    over.catch(failed);
+  });
+});
+afterAll(async () => {
+  finish?.();
+  await over;
+});
+
+const drill = (args: string[] = [], more: Record<string, string> = {}): Promise<CommandResult> =>
+  p.composure(['backup', 'drill', ...args], { env: { ...env, ...more } });
+
+/** What scratch things of this project there are, by their names. */
+async function scratch(): Promise<string[]> {
+  const isMine = (labels: Record<string, string> | null): boolean =>
+    labels?.[OURS.scratch] !== undefined && labels[OURS.scratchOwner]?.startsWith(`${process.pid} `) === true;
+  const all = [
+    ...(await docker.listContainers([OURS.scratch])).map(({ Names, Labels }) => ({ name: Names[0] ?? '', labels: Labels })),
+    ...(await docker.listNetworks([OURS.scratch])).map(({ Name, Labels }) => ({ name: Name, labels: Labels })),
+    ...(await docker.listVolumes()).map(({ Name, Labels }) => ({ name: Name, labels: Labels })),
+  ];
+  return all.filter(({ labels }) => isMine(labels)).map(({ name }) => name);
+}
+
+const nothingIsLeft = async (): Promise<void> => {
+  expect(await scratch()).toEqual([]);
+  expect((await readdir(join(p.state, 'projects', p.name, 'backup'))).filter((name) => name.startsWith('drill-'))).toEqual([]);
+  expect(await serving(p)).toEqual(live);
+};
+
+/** A copy of the repository whose newest set is spoiled. */
+async function spoiled(
+  name: string,
+  spoil: (repository: { folder: string; set: BackupSet; manifest: Manifest }) => Promise<Manifest | undefined>,
+) {
+  const folder = join(p.folder, `repository-${name}`);
+  await cp(join(p.folder, 'repository'), folder, { recursive: true });
+  const restic = await openRestic({ repository: folder, timezone: 'UTC', keep: {}, secrets: [] }, env);
+  const [set] = await listSets(restic, p.name);
+  if (!set?.manifest) throw new Error('there is no set');
+  const manifest = await spoil({ folder, set, manifest: await readManifest(restic, set) });
+  if (manifest !== undefined) {
+    expect((await restic.run(['forget', set.manifest])).code).toBe(0);
+    const stream = (async function* () {
+      yield Buffer.from(JSON.stringify(manifest));
+    })();
+    const tags = tagsOf(p.name, set.set, 'manifest');
+    await saveStream(restic, { file: MANIFEST_FILE, tags, scratch: p.folder, host: 'here', stream, verdict: async () => undefined });
+  }
+  return { REPOSITORY: folder };
+}
+
+/** Fails for the reason that `text` says, and leaves nothing. */
+async function failsWith(result: CommandResult, code: number, ...texts: string[]): Promise<void> {
+  expect(result.code, result.err).toBe(code);
+  for (const text of texts) expect(result.err).toContain(text);
+  await nothingIsLeft();
+}
+
+test('a drill is planned without touching anything, a killed one is cleared away by the next, and that one passes', async () => {
+  const planned = succeeds(await drill(['--dry-run']));
+  expect(planned.out).toContain('start on networks without a way out');
+  expect(planned.out).toMatch(/not drilled\n {2}proxy {2}it has \/var\/run\/docker.sock of the host\n/);
+  await nothingIsLeft();
+
+  const killed = p.spawnComposure(['backup', 'drill'], env);
+  const servers = (): Promise<ContainerSummary[]> =>
+    docker
+      .listContainers([`${OURS.scratch}`])
+      .then((all) => all.filter(({ Labels }) => Labels[OURS.scratchOwner]?.startsWith(`${killed.process.pid} `)));
+  await eventually(async () => expect((await servers()).length).toBeGreaterThan(0), { timeoutMs: 60_000, everyMs: 50 });
+  killed.kill('SIGKILL');
+  await killed.done;
+  const left = await servers();
+  expect(left.length).toBeGreaterThan(0);
+
+  const passed = succeeds(await drill(['--json']));
+  expect(passed.err).toContain('removed what a drill that was killed had left');
+  expect(await servers()).toEqual([]);
+  const evidence = JSON.parse(passed.out) as DrillEvidence;
+  expect(evidence.passed).toBe(true);
+  expect(evidence.stores.map(({ id, differences }) => [id, differences])).toEqual(evidence.stores.map(({ id }) => [id, []]));
+  expect(evidence.stores.map(({ id }) => id)).toEqual(
+    expect.arrayContaining(['project', 'db/postgres-roles', 'db/postgres/shop', 'cache/redis']),
+  );
+  expect(evidence.services.map(({ service, kind }) => [service, kind])).toEqual([
+    ['app', 'healthy'],
+    ['cache', 'running'],
+    ['count', 'ended'],
+    ['db', 'healthy'],
+  ]);
+  expect(evidence.left).toEqual([{ service: 'proxy', why: 'it has /var/run/docker.sock of the host' }]);
+  expect(evidence.numbers.gapSeconds).toBe(86_400);
+  expect(evidence.numbers.rtoSeconds).toBeGreaterThan(1);
+  expect(evidence.numbers.rtoSeconds).toBeLessThan(120);
+  const history = await readResults(p.state, p.name);
+  expect(history.at(-1)).toMatchObject({ kind: 'drill', ok: true, set: evidence.set, numbers: evidence.numbers });
+  expect((await p.composure(['backup', 'list'], { env })).out).toContain('proven');
+  console.log(`RTO ${evidence.numbers.rtoSeconds} s, of which restored ${evidence.numbers.stageSeconds} s`);
+  await nothingIsLeft();
+});
+
+test('from inside a drill nothing outside answers and not this host, nothing is published or followed, and what was kept is removed by its id', async () => {
+  const listener = createServer((socket) => socket.end('here'));
+  await new Promise<void>((resolve) => listener.listen(0, '0.0.0.0', resolve));
+  const { port } = listener.address() as AddressInfo;
+  try {
+    const kept = JSON.parse(succeeds(await drill(['--keep', '--json'])).out) as DrillEvidence;
+    const project = kept.kept ?? '';
+    const id = project.replace('composure-drill-', '');
+    const containers = await docker.listContainers([`${COMPOSE.project}=${project}`]);
+    expect(containers.flatMap(({ Ports }) => (Ports ?? []).filter(({ PublicPort }) => PublicPort !== undefined))).toEqual([]);
+    const own = containers
+      .flatMap(({ Labels }) => Object.keys(Labels))
+      .filter((name) => !name.startsWith('com.docker.') && !name.startsWith('composure.scratch'));
+    expect([own, containers.map(({ Labels }) => Labels[COMPOSE.service]).sort()]).toEqual([[], ['app', 'cache', 'count', 'db']]);
+
+    const [liveApp] = await p.containers('app');
+    const [liveDb] = await p.containers('db');
+    const inside = containers.find(({ Labels }) => Labels[COMPOSE.service] === 'app')?.Id ?? '';
+    const networks = await docker.listNetworks([`${OURS.scratch}=${id}`]);
+    const liveAddress = Object.values(liveDb?.NetworkSettings?.Networks ?? {})[0]?.IPAddress ?? '';
+    // The first address of a network is the host's own on others.
+    const firsts = networks.flatMap(({ IPAM }) => (IPAM.Config ?? []).map(({ Subnet = '' }) => Subnet.replace(/\.0\/\d+$/, '.1')));
+    const hosts = Object.values(networkInterfaces()).flatMap((all) =>
+      (all ?? []).filter(({ family, internal }) => family === 'IPv4' && !internal),
+    );
+    const targets = [
+      ...hosts.map(({ address }) => `${address}:${port}`),
+      ...firsts.map((address) => `${address}:${port}`),
+      `${liveAddress}:5432`,
+      '1.1.1.1:53',
+    ];
+    const answers = async (container: string): Promise<string[]> => {
+      const script = `Promise.all(process.argv.slice(1).map((target) => new Promise((resolve) => {
+        const [host, port] = target.split(':');
+        const socket = require('node:net').connect({ host, port, timeout: 1500 }, () => { socket.destroy(); resolve([target]); });
+        socket.on('error', () => resolve([])).on('timeout', () => { socket.destroy(); resolve([]); });
+      }))).then((all) => console.log(JSON.stringify(all.flat())))`;
+      return JSON.parse((await docker.exec(container, ['node', '-e', script, ...targets])).output);
+    };
+    expect(hosts.length).toBeGreaterThan(0);
+    // The same question from the live application finds this listener and the database: the question is a good one.
+    expect(await answers(liveApp?.Id ?? '')).toEqual(expect.arrayContaining([`${liveAddress}:5432`, `${hosts[0]?.address}:${port}`]));
+    expect(await answers(inside)).toEqual([]);
+    // Names are asked of the engine, which asks outside for others: not for these.
+    const names = await docker.exec(inside, ['cat', '/etc/resolv.conf']);
+    expect(names.output).toMatch(/nameserver 127\.0\.0\.11/);
+    expect(names.output).not.toMatch(/ExtServers: \[\S/);
+
+    // The next drill takes it for what it is: somebody's who still looks at it.
+    expect((await drill(['--remove', '00000000'])).err).toContain(`kept ones: ${id}`);
+    expect(succeeds(await drill(['--remove', id])).out).toMatch(new RegExp(`^the kept drill ${id} is gone: \\d+ containers`));
+    await nothingIsLeft();
+  } finally {
+    listener.close();
+  }
+});
+
+test('the image of the set is started, not the newer one of its name; without its extension the dump is refused', async () => {
+  const [container] = await p.containers('db');
+  succeeds(await p.docker(['tag', 'postgres:18-alpine', `${p.name}-db`]));
+  try {
+    const plain = await docker.findImage(`${p.name}-db`);
+    expect(plain?.Id).not.toBe(container?.ImageID);
+    // Of the set with its own image another test proves that it passes: here it is the other one that is in the set.
+    const bad = await spoiled('image', async ({ manifest }) => {
+      expect(manifest.images.db?.id).toBe(container?.ImageID);
+      const { db = { reference: '', id: '' } } = manifest.images;
+      return { ...manifest, images: { ...manifest.images, db: { reference: db.reference, id: plain?.Id ?? '' } } };
+    });
+    await failsWith(
+      await drill([], bad),
+      5,
+      'RESTORE_FAILED',
+      'pg_restore refused the dump of shop',
+      'extension "shoptools" is not available',
+    );
+    const good = await spoiled('rows', async ({ manifest }) => ({
+      ...manifest,
+      stores: manifest.stores.map((store) =>
+        store.facts?.kind === 'tables' && store.kind === 'postgres'
+          ? { ...store, facts: { kind: 'tables', tables: store.facts.tables.map((table) => ({ ...table, rows: table.rows + 1 })) } }
+          : store,
+      ),
+    }));
+    // It comes as far as the counting, with the set's own image.
+    await failsWith(await drill([], good), 5, 'DRILL_FAILED', 'the table public.orders has 2000 rows, the manifest says 2001');
+    expect((await readResults(p.state, p.name)).at(-1)).toMatchObject({ kind: 'drill', ok: false, code: 'DRILL_FAILED' });
+  } finally {
+    succeeds(await p.docker(['tag', container?.ImageID ?? '', `${p.name}-db`]));
+  }
+});
+
+test('a role that is missing fails the drill', async () => {
+  const bad = await spoiled('role', async ({ manifest }) => ({
+    ...manifest,
+    stores: manifest.stores.filter(({ kind }) => kind !== 'postgres-roles'),
+  }));
+  await failsWith(await drill([], bad), 5, 'RESTORE_FAILED', 'role "accountant" does not exist');
+});
+
+test('an application that does not become healthy on the data fails the drill', async () => {
+  const bad = await spoiled('cache', async ({ manifest }) => ({
+    ...manifest,
+    stores: manifest.stores.filter(({ kind }) => kind !== 'redis'),
+  }));
+  await failsWith(await drill([], bad), 5, 'DRILL_FAILED', 'app unhealthy: the cache has no greeting');
+});
+
+test('a snapshot that is gone, and a bit that flipped in a pack, fail the drill', async () => {
+  const gone = await spoiled('gone', async ({ manifest, folder }) => {
+    const restic = await openRestic({ repository: folder, timezone: 'UTC', keep: {}, secrets: [] }, env);
+    const store = manifest.stores.find(({ kind }) => kind === 'redis');
+    expect((await restic.run(['forget', store?.snapshot ?? ''])).code).toBe(0);
+    return undefined;
+  });
+  await failsWith(await drill([], gone), 5, 'DRILL_FAILED', 'snapshots of the set', 'cache/redis: snapshot');
+
+  const flipped = await spoiled('flipped', async ({ folder }) => {
+    const largest = await largestFile(join(folder, 'data'));
+    const content = await readFile(largest);
+    content.writeUInt8((content[Math.floor(content.length / 3)] ?? 0) ^ 1, Math.floor(content.length / 3));
+    await chmod(largest, 0o600);
+    await writeFile(largest, content);
+    return undefined;
+  });
+  await failsWith(await drill([], flipped), 4, 'REPOSITORY_FAILED', 'ciphertext verification failed');
+});
+
+test('too little disk or memory is said before anything is made, and is no pass', async () => {
+  const large = await spoiled('disk', async ({ manifest }) => ({
+    ...manifest,
+    stores: manifest.stores.map((store) => ({ ...store, bytes: 2 ** 48 })),
+  }));
+  await failsWith(await drill([], large), 4, 'DRILL_IMPOSSIBLE', 'the drill could not run: it takes', 'of disk');
+
+  const greedy = await spoiled('memory', async ({ manifest, set, folder }) => {
+    const restic = await openRestic({ repository: folder, timezone: 'UTC', keep: {}, secrets: [] }, env);
+    const project = manifest.stores.find(({ kind }) => kind === 'project');
+    const tree = join(p.folder, 'greedy');
+    expect((await restic.run(['restore', project?.snapshot ?? '', '--target', tree])).code).toBe(0);
+    const text = await readFile(join(tree, 'compose.resolved.yaml'), 'utf8');
+    await writeFile(join(tree, 'compose.resolved.yaml'), text.replace('"134217728"', '"966367641600"'));
+    const saved = await saveFolder(restic, { folder: tree, tags: tagsOf(p.name, set.set, 'project'), exclude: [], host: 'here' });
+    return { ...manifest, stores: manifest.stores.map((store) => (store === project ? { ...store, snapshot: saved.snapshot } : store)) };
+  });
+  await failsWith(await drill([], greedy), 4, 'DRILL_IMPOSSIBLE', 'the services may take 900', 'of memory');
+  expect((await readResults(p.state, p.name)).at(-1)).toMatchObject({ kind: 'drill', ok: false, code: 'DRILL_IMPOSSIBLE' });
+});
+
+test('a volume that is not the drill’s own is never written to', async () => {
+  const volume = `${p.name}_uploads`;
+  await expect(requireScratch(docker, volume, 'abcd')).rejects.toMatchObject({ code: 'DRILL_IMPOSSIBLE' });
+  const plan = { id: 'abcd', volumes: [{ name: volume, of: 'a mistake' }] } as unknown as DrillPlan;
+  await expect(makeVolumes(docker, plan, scratchLabels('abcd'))).rejects.toMatchObject({ code: 'DRILL_IMPOSSIBLE', where: volume });
+  await nothingIsLeft();
+});
+
+async function largestFile(folder: string): Promise<string> {
+  const files = await readdir(folder, { recursive: true, withFileTypes: true });
+  const sized = await Promise.all(
+    files
+      .filter((file) => file.isFile())
+      .map(async (file) => {
+        const path = join(file.parentPath, file.name);
+        return { path, size: (await stat(path)).size };
+      }),
+  );
+  return sized.sort((a, b) => b.size - a.size)[0]?.path ?? '';
+}
