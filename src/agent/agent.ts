@@ -9,7 +9,7 @@ import type { Report } from '../kit/events.ts';
 import { collectGarbage } from '../kit/memory.ts';
 import { sleep } from '../kit/wait.ts';
 import type { AgentForm } from '../state/agent.ts';
-import { projectsWithBackups, runBackups, type StartCommand, startOwn } from './backups.ts';
+import { projectsWithBackups, refusedInContainer, runBackups, type StartCommand, startOwn } from './backups.ts';
 import { packageScript } from './installation/package.ts';
 import { takeHost } from './presence.ts';
 import { reconcile } from './reconcile.ts';
@@ -78,13 +78,13 @@ async function followedBy({ stateFolder, edge }: AgentOptions): Promise<{ projec
   };
 }
 
-const keepBackups = ({ stateFolder, docker, report, signal, everyMs, startCommand }: AgentOptions): Promise<void> =>
+const keepBackups = ({ stateFolder, docker, report, signal, form, everyMs, startCommand }: AgentOptions): Promise<void> =>
   runBackups({
     stateFolder,
     docker,
     report,
     signal,
-    start: startCommand ?? startOwn(packageScript(), stateFolder, process.env),
+    start: startCommand ?? (form === 'container' ? refusedInContainer : startOwn(packageScript(), stateFolder, process.env)),
     ...(everyMs?.backups === undefined ? {} : { everyMs: everyMs.backups }),
   });
 

@@ -146,6 +146,17 @@ export function lastWords({ stdout, stderr }: Pick<RunResult, 'stdout' | 'stderr
   }
 }
 
+/** The agent's container has neither the projects' folders nor the volumes. What it cannot do is a failure that is noted, never a silence. */
+export const refusedInContainer: StartCommand = async () => ({
+  code: 1,
+  stdout: JSON.stringify({
+    error: {
+      message: 'the agent runs as a container, which sees no volume: composure agent install, without --container, makes backups on time',
+    },
+  }),
+  stderr: '',
+});
+
 /** Of this package, with restic's cache where the agent may write. */
 export function startOwn(script: string, stateFolder: string, env: NodeJS.ProcessEnv): StartCommand {
   return (args, { cwd, signal, onLine }) =>

@@ -22,6 +22,7 @@ const READ_ONLY = new Set([
   'secrets recipients list',
   'backup list',
   'backup show',
+  'backup status',
   'backup verify',
   'agent status',
   'agent logs',

@@ -212,11 +212,11 @@ test('a dump that fails fails the whole set, and nothing of it stays; who is to 
   });
   expect(told[0]?.body).not.toContain(PASSWORD);
 
-  for (const expected of [['POST', 'GET'], ['GET']]) {
+  for (const expected of [['GET', 'POST'], ['GET']]) {
     told.length = 0;
     const again = await backup(['run', '--only', 'stopped']);
     expect(again.code, again.err).toBe(0);
-    expect(told.map(({ method }) => method).sort()).toEqual(expected.sort());
+    expect(told.map(({ method }) => method).sort()).toEqual(expected);
   }
   const history = await readFile(join(backupFolder(p.state, p.name), 'history.jsonl'), 'utf8');
   expect(history).not.toContain(PASSWORD);
@@ -244,8 +244,11 @@ test('killed while containers are paused: the next command sets them going', asy
   expect(await stateOf('paused')).toBe('running');
 });
 
-test('killed while containers are stopped, and recreated by hand since: the agent sets going what there is', async () => {
+test('killed while containers are stopped, and recreated by hand since: the agent starts what there is', async () => {
   await killedWhile('stopped', 'exited');
+  const created = await p.compose(['create', '--force-recreate', 'stopped']);
+  expect(created.code, created.stderr).toBe(0);
+  expect(await stateOf('stopped')).toBe('created');
   const agent = new AbortController();
   const said: string[] = [];
   const looking = runBackups({
@@ -258,14 +261,11 @@ test('killed while containers are stopped, and recreated by hand since: the agen
   });
   try {
     await eventually(async () => expect(await stateOf('stopped')).toBe('running'));
-    expect(said.join('\n')).toContain('was killed while stopped-1 stood still');
-    await killedWhile('stopped', 'exited').catch(() => {});
-    await p.compose(['create', '--force-recreate', 'stopped']);
-    await eventually(async () => expect(await stateOf('stopped')).toBe('running'));
   } finally {
     agent.abort();
     await looking;
   }
+  expect(said).toEqual([`a backup of ${p.name} was killed while stopped-1 stood still; running again`]);
 });
 
 test('of two runs at once the second says who is at work; a deploy waits until what stands still runs again', async () => {

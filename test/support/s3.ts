@@ -133,7 +133,10 @@ const xml = (status: number, text: string): Answer => ({
 });
 
 const refusal = (status: 403 | 503): Answer =>
-  xml(status, `<Error><Code>${status === 403 ? 'AccessDenied' : 'SlowDown'}</Code><Message>for the test</Message></Error>`);
+  xml(
+    status,
+    `<Error>${status === 403 ? '<Code>AccessDenied</Code><Message>Access Denied</Message>' : '<Code>SlowDown</Code><Message>Please reduce your request rate</Message>'}</Error>`,
+  );
 
 function objectAnswer(method: string, content: Buffer, range: string | undefined): Answer {
   const headers = { ETag: etag(content), 'Last-Modified': 'Thu, 01 Jan 2026 00:00:00 GMT', 'Accept-Ranges': 'bytes' };

@@ -14,7 +14,8 @@ export function unitWord(text: string, { command = false }: { command?: boolean 
 }
 
 /**
- * The unit. It may write nothing but the state folder; root is needed for nothing but other users' project files, which it may read. Node
+ * The unit. Backups are its children: as root they read every volume, write to a repository in a folder of this host, and a drill gives files
+ * back to their owners; of the system itself nothing can be written. Node
  * compiles at run time, so MemoryDenyWriteExecute cannot be set; identities of other processes are read from /proc, so ProtectProc cannot.
  */
 export function unitText(wanted: Wanted): string {
@@ -40,9 +41,9 @@ RestartSec=2
 TimeoutStopSec=60
 KillMode=mixed
 UMask=0077
-${root ? 'CapabilityBoundingSet=CAP_DAC_READ_SEARCH' : `User=${owner.uid}\nGroup=${owner.gid}\nSupplementaryGroups=${socket.gid}\nCapabilityBoundingSet=`}
+${root ? 'CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER' : `User=${owner.uid}\nGroup=${owner.gid}\nSupplementaryGroups=${socket.gid}\nCapabilityBoundingSet=`}
 NoNewPrivileges=yes
-ProtectSystem=strict
+ProtectSystem=full
 ReadWritePaths=${unitWord(state)}
 ProtectHome=read-only
 ${temporary ? '' : 'PrivateTmp=yes\n'}PrivateDevices=yes

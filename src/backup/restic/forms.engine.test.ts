@@ -1,11 +1,12 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../../../test/support/eventually.ts';
+import { allCommandLines, type Process, processOf } from '../../../test/support/processes.ts';
 import { type S3, startS3 } from '../../../test/support/s3.ts';
 import { type Sftp, startSftp } from '../../../test/support/sftp.ts';
+import { pathWithoutRestic } from '../../../test/support/without-restic.ts';
 import { OURS } from '../../docker/labels.ts';
 import { run } from '../../kit/spawn.ts';
 import type { BackupSettings } from '../../project/model.ts';
@@ -32,12 +33,6 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const withoutRestic = (): string =>
-  (process.env.PATH ?? '')
-    .split(':')
-    .filter((part) => !readdirSync(part, { withFileTypes: true }).some(({ name }) => name === 'restic'))
-    .join(':');
-
 const settings = (repository: string): BackupSettings => ({
   repository,
   timezone: 'UTC',
@@ -54,7 +49,7 @@ const open = (form: string, kind: string, password = PASSWORD): Promise<Restic> 
     S3: `${s3.repository}-${form === 'on the PATH' ? 'path' : 'image'}`,
     SFTP: `${sftp.repository}-${form === 'on the PATH' ? 'path' : 'image'}`,
   }[kind];
-  const path = form === 'on the PATH' ? (process.env.PATH ?? '') : withoutRestic();
+  const path = form === 'on the PATH' ? (process.env.PATH ?? '') : pathWithoutRestic();
   return openRestic(
     settings(repository ?? ''),
     { RESTIC_PASSWORD: password, ...s3.credentials },
@@ -105,11 +100,11 @@ describe.each(['on the PATH', 'in its image'])('restic %s', (form) => {
 
   test('keeps secrets out of arguments and of docker inspect, and passes limits on', async () => {
     const secrets = { RESTIC_PASSWORD: 'kept-from-everybody', AWS_SECRET_ACCESS_KEY: 'kept-as-well' };
-    const path = form === 'on the PATH' ? (process.env.PATH ?? '') : withoutRestic();
+    const path = form === 'on the PATH' ? (process.env.PATH ?? '') : pathWithoutRestic();
     const repository = join(folder, `secrets-${form}`);
     const restic = await openRestic(settings(repository), secrets, { env: { ...process.env, PATH: path } });
     await createRepository(restic);
-    let seen: { command: string[]; environment: string } | undefined;
+    let seen: Process | undefined;
     let inspected = '';
     await saveStream(restic, {
       file: 'slow',
@@ -139,10 +134,10 @@ test('restic in its image ends with the program that asked for it, and leaves no
   const restic = await openRestic(
     settings(join(folder, 'orphan')),
     { RESTIC_PASSWORD: PASSWORD },
-    { env: { ...process.env, PATH: withoutRestic() } },
+    { env: { ...process.env, PATH: pathWithoutRestic() } },
   );
   await createRepository(restic);
-  let docker: { pid: number } | undefined;
+  let docker: Process | undefined;
   const saving = saveStream(restic, {
     file: 'never',
     tags: [],
@@ -166,35 +161,11 @@ test('without restic and without its image it says how to get either', async () 
   const opening = openRestic(
     settings(folder),
     { RESTIC_PASSWORD: 'x' },
-    { env: { ...process.env, PATH: withoutRestic() }, image: 'restic/not-there:0' },
+    { env: { ...process.env, PATH: pathWithoutRestic() }, image: 'restic/not-there:0' },
   );
   await expect(opening).rejects.toMatchObject({ code: 'RESTIC_MISSING', message: expect.stringContaining('restic/not-there:0') });
 });
 
 async function* chunksOf(...texts: string[]): AsyncGenerator<Uint8Array> {
   for (const text of texts) yield Buffer.from(text);
-}
-
-function processOf(program: string, argument: string): { pid: number; command: string[]; environment: string } {
-  for (const pid of pids()) {
-    const command = fileOf(pid, 'cmdline').split('\0').slice(0, -1);
-    const environment = fileOf(pid, 'environ');
-    if (command[0]?.split('/').at(-1) !== program || !(environment + command.join(' ')).includes(argument)) continue;
-    return { pid, command: [program, ...command.slice(1)], environment };
-  }
-  throw new Error(`no ${program} works on ${argument}`);
-}
-
-const pids = (): number[] =>
-  readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number);
-const allCommandLines = (): string[] => pids().map((pid) => fileOf(pid, 'cmdline').replaceAll('\0', ' '));
-
-function fileOf(pid: number, name: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${name}`, 'latin1');
-  } catch {
-    return '';
-  }
 }

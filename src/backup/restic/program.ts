@@ -82,6 +82,12 @@ export async function openRestic(
     ...(settings.limitUpload === undefined ? [] : ['--limit-upload', String(settings.limitUpload)]),
     ...(settings.limitDownload === undefined ? [] : ['--limit-download', String(settings.limitDownload)]),
   ];
+  let warnedAt = Number.NEGATIVE_INFINITY;
+  const warn = (line: string): void => {
+    if (performance.now() - warnedAt < WARN_EVERY_MS) return;
+    warnedAt = performance.now();
+    report({ kind: 'warning', text: `${repository} does not answer as it should: ${line}` });
+  };
   const { version, command } = await findRestic(variables, env, image, report);
   return {
     version,
@@ -93,7 +99,7 @@ export async function openRestic(
         options.onLine?.(line, from);
         if (from === 'stdout' || !RETRIES.test(line)) return;
         if (NO_BUCKET.test(line)) noBucket.abort();
-        else report({ kind: 'warning', text: `${repository} does not answer as it should: ${line}` });
+        else warn(line);
       };
       const signal = options.signal ? AbortSignal.any([options.signal, noBucket.signal]) : noBucket.signal;
       const result = await run(program, all, { ...how, ...(options.discardStdout ? { discardStdout: true } : {}), onLine, signal });
@@ -150,6 +156,9 @@ const resticMissing = (message: string, details: string[]): Failure =>
 
 /** restic goes on for a quarter of an hour with a backend that fails, and says so each time. */
 const RETRIES = /returned error, retrying after/;
+
+/** Several transfers at once fail at once. */
+const WARN_EVERY_MS = 30_000;
 
 /** Then also with a bucket that does not exist, which no waiting brings. */
 const NO_BUCKET = /bucket does not exist/;

@@ -1,4 +1,4 @@
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { listProjects } from '../../state/projects.ts';
 import type { BackupResult } from '../model.ts';
@@ -112,8 +112,10 @@ export async function writeMetrics(state: string): Promise<void> {
   const names = (await listProjects(state)).sort();
   const projects = await Promise.all(names.map(async (project) => ({ project, history: await readResults(state, project) })));
   const path = metricsPath(state);
-  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  await mkdir(dirname(path), { recursive: true });
   const draft = `${path}.${process.pid}`;
-  await writeFile(draft, metricsText(projects), { mode: 0o644 });
+  await writeFile(draft, metricsText(projects));
+  // Whatever the umask of a service is: another user's collector reads it.
+  await Promise.all([chmod(dirname(path), 0o755), chmod(draft, 0o644)]);
   await rename(draft, path);
 }

@@ -7,6 +7,7 @@ import { observeStores } from '../discover/observe.ts';
 import { planBackup } from '../discover/plan.ts';
 import type { BackupPlan, BackupSet, BackupWorld, Manifest, SavedStore } from '../model.ts';
 import type { Restic } from '../restic/program.ts';
+import { didBreakOff, indexLoosePacks } from '../resume.ts';
 import { isWhole, listSets, readManifest } from '../sets.ts';
 import { removeLocks } from '../unlock.ts';
 import { endHoldsOfDead } from './hold.ts';
@@ -42,8 +43,13 @@ export function runBackup(world: BackupWorld, request: RunRequest): Promise<RunD
       await endHoldsOfDead(world, { project: project.name, waitMs: 10_000 });
       const restic = await request.open();
       // Each call of restic costs a third of a second for its key alone, so what can be asked at once is.
-      const [sets] = await Promise.all([listSets(restic, project.name), clearDeadLocks(world, restic)]);
+      const [sets, brokeOff] = await Promise.all([
+        listSets(restic, project.name),
+        didBreakOff(stateFolder, project.name),
+        clearDeadLocks(world, restic),
+      ]);
       await takeBackKilled(world, restic);
+      if (brokeOff) await indexLoosePacks(world, restic);
       const [previous, plan, images, release] = await Promise.all([
         storesOf(world, restic, sets.find(isWhole)),
         observeStores(world).then((observed) => planBackup(project, observed)),

@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { observeStores } from '../../../backup/discover/observe.ts';
+import { planBackup } from '../../../backup/discover/plan.ts';
+import { printBackupPlan } from '../../../backup/discover/print.ts';
 import { createRepository, findRepository, sameDiskWarning, takenRepository } from '../../../backup/initialize.ts';
 import type { BackupWorld } from '../../../backup/model.ts';
 import { Failure } from '../../../kit/errors.ts';
@@ -29,6 +32,7 @@ export async function backupInitCommand(io: Io, flags: InitFlags, loading: Promi
   if (found === 'other password') throw takenRepository(restic.repository);
   const file = secretsPath({ folder: project.folder, ...(project.environment === undefined ? {} : { environment: project.environment }) });
   const warning = await sameDiskWarning(restic.repository, project.folder);
+  const plan = planBackup(project, await observeStores(world));
   const facts = {
     project: project.name,
     repository: restic.repository,
@@ -37,6 +41,7 @@ export async function backupInitCommand(io: Io, flags: InitFlags, loading: Promi
     makesPassword: !hasPassword,
   };
   if (!flags.json) {
+    io.stdout(`${printBackupPlan(project.name, plan)}\n`);
     io.stdout(
       found === 'open'
         ? `${restic.repository} is a repository already, and ${PASSWORD} opens it\n`
@@ -46,7 +51,7 @@ export async function backupInitCommand(io: Io, flags: InitFlags, loading: Promi
     if (warning) io.stdout(`warning: ${warning}\n`);
   }
   if (flags.dryRun) {
-    if (flags.json) io.stdout(`${JSON.stringify({ ...facts, dryRun: true, warning })}\n`);
+    if (flags.json) io.stdout(`${JSON.stringify({ ...facts, dryRun: true, warning, plan })}\n`);
     return;
   }
   if (found === 'missing' && !(await ask(io, 'Create it?', flags.yes))) throw new Failure('DECLINED', 'not confirmed; nothing was made');
@@ -54,7 +59,7 @@ export async function backupInitCommand(io: Io, flags: InitFlags, loading: Promi
   const identity = hasPassword ? [] : await storePassword(io, file, secrets[PASSWORD] ?? '');
   const id = found === 'missing' ? await createRepository(restic) : undefined;
   if (flags.json) {
-    io.stdout(`${JSON.stringify({ ...facts, dryRun: false, warning, created: id !== undefined, id })}\n`);
+    io.stdout(`${JSON.stringify({ ...facts, dryRun: false, warning, plan, created: id !== undefined, id })}\n`);
     return;
   }
   if (id !== undefined) io.stdout(`created ${restic.repository} (${id.slice(0, 10)})\n`);
