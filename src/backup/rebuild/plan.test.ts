@@ -82,7 +82,7 @@ test('times are printed in a column with their sum', () => {
       { step: 'files', ms: 900 },
       { step: 'data', ms: 65_000 },
     ]),
-  )  .toBe(`  files       900 ms\n  data    1 min 05 s\n  in all  1 min 06 s`);
+  ).toBe(`  files       900 ms\n  data    1 min 05 s\n  in all  1 min 06 s`);
 });
 
 let top = '';
