@@ -15,7 +15,7 @@ export function printManifest(manifest: Manifest, { proven, missing }: { proven:
     ...stores.flatMap((store) => describeStore(store, missing)),
     'images',
     ...Object.entries(manifest.images).map(
-      ([service, { reference, id, digest }]) => `  ${service}: ${reference} (${(digest ?? id).slice(0, 19)})`,
+      ([service, { reference, id, digest }]) => `  ${service}: ${reference} (${(digest ?? id).replace(/^.*@/, '').slice(0, 19)})`,
     ),
     '',
   ].join('\n');

@@ -63,7 +63,9 @@ export async function followBackups(io: Io, flags: ProjectFlags, { project, ...w
     ...(flags.projectDirectory === undefined ? {} : { projectDirectory: resolve(io.cwd, flags.projectDirectory) }),
     ...(flags.env === undefined ? {} : { env: flags.env }),
     ...(flags.profile ? { profile: flags.profile } : {}),
-  });
+  }).catch((error: Error) =>
+    world.report({ kind: 'warning', text: `the agent cannot learn of the schedule of backups: ${error.message}` }),
+  );
 }
 
 /** Aborts at the first Ctrl-C or SIGTERM, so that what has begun is taken back; a second one ends the process. */

@@ -4,7 +4,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { runBackups } from '../../src/agent/backups.ts';
+import { runBackups, startOwn } from '../../src/agent/backups.ts';
+import { packageScript } from '../../src/agent/installation/package.ts';
 import type { BackupSet } from '../../src/backup/model.ts';
 import { backupFolder } from '../../src/backup/places.ts';
 import { readResults } from '../../src/backup/proven.ts';
@@ -42,6 +43,7 @@ volumes: {pg: {}, one: {}, two: {}}
 x-composure:
   backup:
     repository: \${REPOSITORY:-./repository}
+    schedule: "15 3 * * *"
     notify: [{webhook: HOOK}, {heartbeat: BEAT}]
 `;
 
@@ -75,6 +77,8 @@ beforeAll(async () => {
     over = withProject('backup run', { files: { 'compose.yaml': compose } }, async (project) => {
       p = project;
       env = { RESTIC_PASSWORD: PASSWORD, HOOK: `${address}/hook-${PASSWORD}`, BEAT: `${address}/beat` };
+      // The agent's children have what the agent itself has.
+      Object.assign(process.env, env);
       const real = (await run('sh', ['-c', 'command -v restic'])).stdout.trim();
       await mkdir(join(p.folder, 'slow'));
       await writeFile(join(p.folder, 'slow', 'restic'), SLOW_RESTIC);
@@ -99,6 +103,7 @@ afterAll(async () => {
   finish?.();
   await over;
   server.close();
+  for (const name of ['RESTIC_PASSWORD', 'HOOK', 'BEAT']) delete process.env[name];
 });
 
 const psql = async (sql: string): Promise<string> => {
@@ -181,6 +186,19 @@ test('killed in the middle of a dump: no snapshot of the set counts, the next ru
   expect((await sets()).map(({ set }) => set)).not.toContain(dead?.set);
 });
 
+test('a pre hook that fails fails the backup before anything is read; post runs in any case', async () => {
+  const [container] = await p.containers('paused');
+  const before = await sets();
+  await p.docker(['exec', container?.Id ?? '', 'sh', '-c', 'rm /tmp/log; touch /tmp/refuse']);
+  const failed = await backup(['run', '--only', 'paused']);
+  await p.docker(['exec', container?.Id ?? '', 'rm', '/tmp/refuse']);
+  expect(failed.code, failed.err).toBe(5);
+  expect(failed.err).toContain('pre of paused ended with exit code 1');
+  expect(failed.err).toContain('about to save');
+  expect(await hooksOf()).toBe('pre post');
+  expect(await sets()).toEqual(before);
+});
+
 test('a dump that fails fails the whole set, and nothing of it stays; who is to be told is told then, and once it works again', async () => {
   told.length = 0;
   const before = await sets();
@@ -212,27 +230,16 @@ test('a dump that fails fails the whole set, and nothing of it stays; who is to 
   });
   expect(told[0]?.body).not.toContain(PASSWORD);
 
-  for (const expected of [['GET', 'POST'], ['GET']]) {
-    told.length = 0;
-    const again = await backup(['run', '--only', 'stopped']);
-    expect(again.code, again.err).toBe(0);
-    expect(told.map(({ method }) => method).sort()).toEqual(expected);
-  }
+  told.length = 0;
+  const again = await backup(['run', '--only', 'stopped', '--json']);
+  expect(again.code, again.err).toBe(0);
+  expect(JSON.parse(again.out)).toMatchObject({ project: p.name, stores: 1, manifest: { only: ['stopped'] } });
+  expect(told.map(({ method }) => method).sort()).toEqual(['GET', 'POST']);
+  expect(JSON.parse(told.find(({ method }) => method === 'POST')?.body ?? '')).toMatchObject({ event: 'recovered', ok: true });
+  const status = JSON.parse((await backup(['status', '--json'])).out);
+  expect(status).toMatchObject({ project: p.name, last: { run: { ok: true } }, scheduled: true, next: expect.anything(), held: [] });
   const history = await readFile(join(backupFolder(p.state, p.name), 'history.jsonl'), 'utf8');
   expect(history).not.toContain(PASSWORD);
-});
-
-test('a pre hook that fails fails the backup before anything is read; post runs in any case', async () => {
-  const [container] = await p.containers('paused');
-  const before = await sets();
-  await p.docker(['exec', container?.Id ?? '', 'sh', '-c', 'rm /tmp/log; touch /tmp/refuse']);
-  const failed = await backup(['run', '--only', 'paused']);
-  await p.docker(['exec', container?.Id ?? '', 'rm', '/tmp/refuse']);
-  expect(failed.code, failed.err).toBe(5);
-  expect(failed.err).toContain('pre of paused ended with exit code 1');
-  expect(failed.err).toContain('about to save');
-  expect(await hooksOf()).toBe('pre post');
-  expect(await sets()).toEqual(before);
 });
 
 test('killed while containers are paused: the next command sets them going', async () => {
@@ -266,6 +273,42 @@ test('killed while containers are stopped, and recreated by hand since: the agen
     await looking;
   }
   expect(said).toEqual([`a backup of ${p.name} was killed while stopped-1 stood still; running again`]);
+});
+
+test('the agent makes a backup when it is due, as a process of its own, and once', async () => {
+  const [before] = await sets();
+  told.length = 0;
+  const agent = new AbortController();
+  const own = startOwn(packageScript(), p.state, {});
+  const jobs: string[] = [];
+  const dueAt = new Date(Date.now() + 24 * 3_600_000);
+  const looking = runBackups({
+    stateFolder: p.state,
+    docker: openDocker(),
+    report: () => {},
+    signal: agent.signal,
+    // Checks and drills have tests of their own.
+    start: async (args, options) => {
+      jobs.push(args[1] ?? '');
+      return args[1] === 'run' ? own([...args, '--only', 'stopped'], options) : { code: 0, stdout: '', stderr: '' };
+    },
+    now: () => dueAt,
+    everyMs: 50,
+  });
+  try {
+    await eventually(() => expect(jobs).toContain('prune'), { timeoutMs: 60_000 });
+  } finally {
+    agent.abort();
+    await looking;
+  }
+  expect(jobs.filter((job) => job === 'run')).toHaveLength(1);
+  // Nothing has failed since the last one.
+  expect(told.map(({ method, path }) => `${method} ${path}`)).toEqual(['GET /beat']);
+  const [made] = await sets();
+  expect(made?.set).not.toBe(before?.set);
+  expect(made).toMatchObject({ complete: true, only: ['stopped'] });
+  const run = (await readResults(p.state, p.name)).findLast(({ kind }) => kind === 'run');
+  expect(run).toMatchObject({ scheduled: true, ok: true, set: made?.set });
 });
 
 test('of two runs at once the second says who is at work; a deploy waits until what stands still runs again', async () => {

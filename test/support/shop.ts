@@ -56,6 +56,7 @@ const QUICK = '{interval: 300ms, timeout: 5s, retries: 8, start_period: 8s, star
 export function shopFiles({ name }: Pick<ScenarioFacts, 'name'>): Record<string, string> {
   return {
     'app.js': APP,
+    '.env': 'DB_PASSWORD=of the database alone\n',
     'compose.yaml': `
 services:
   db:
@@ -104,8 +105,6 @@ x-composure:
 `,
   };
 }
-
-export const DB_PASSWORD = 'the database’s own';
 
 const SHOP_SQL = `CREATE ROLE accountant LOGIN PASSWORD 'known to few';
   CREATE EXTENSION shoptools;

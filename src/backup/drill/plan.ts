@@ -48,7 +48,7 @@ export function planDrill({ id, manifest, model, record, tree }: DrillAsked, obs
     source,
     services,
     jobs: services.filter((name) => isAwaitedToEnd(source, name)),
-    mayEnd: services.filter((name) => ['no', ''].includes(String(mapping(mapping(source.services)[name]).restart ?? ''))),
+    mayEnd: services.filter((name) => isNotRestarted(mapping(mapping(source.services)[name]))),
     left: scratch.left,
     missing,
     memoryBytes,
@@ -83,6 +83,11 @@ const isAwaitedToEnd = (source: ComposeModel, name: string): boolean =>
   Object.values(mapping(source.services)).some(
     (service) => mapping(mapping(mapping(service).depends_on)[name]).condition === 'service_completed_successfully',
   );
+
+function isNotRestarted(service: Record<string, unknown>): boolean {
+  const policy = mapping(mapping(service.deploy).restart_policy).condition;
+  return ['no', ''].includes(String(service.restart ?? '')) && (policy === undefined || policy === 'none');
+}
 
 function memoryOf(service: Record<string, unknown>): number | undefined {
   const written = mapping(mapping(mapping(service.deploy).resources).limits).memory ?? service.mem_limit;

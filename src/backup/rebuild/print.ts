@@ -1,5 +1,5 @@
 import { formatBytes } from '../../autoscale/amounts.ts';
-import { formatMs } from '../../kit/duration.ts';
+import { formatAge, formatMs } from '../../kit/duration.ts';
 import type { RebuildPlan } from './plan.ts';
 
 /** `now`: ms since 1970. Pure. */
@@ -8,7 +8,7 @@ export function printRebuild(plan: RebuildPlan, now: number): string {
   const bytes = stores.reduce((sum, store) => sum + store.bytes, 0);
   const lines = [
     `Rebuild ${project} on this machine from set ${set}`,
-    `  saved ${savedAt} on ${host}; its oldest data is of ${contentAt}, ${formatMs(Math.max(0, now - Date.parse(contentAt)))} ago`,
+    `  saved ${savedAt} on ${host}; its oldest data is of ${contentAt}, ${formatAge(now - Date.parse(contentAt))} ago`,
     '',
     'Steps',
     `  1  write ${files.length} files of the project to ${folder}`,
@@ -30,8 +30,8 @@ export function printRebuild(plan: RebuildPlan, now: number): string {
 
 /** What each part took. Pure. */
 export function printTimes(times: readonly { step: string; ms: number }[]): string {
-  const width = Math.max(...times.map(({ step }) => step.length));
   const total = times.reduce((sum, { ms }) => sum + ms, 0);
-  const row = (step: string, ms: number): string => `  ${step.padEnd(width)}  ${formatMs(ms).padStart(8)}`;
-  return [...times.map(({ step, ms }) => row(step, ms)), row('in all', total)].join('\n');
+  const rows = [...times, { step: 'in all', ms: total }].map(({ step, ms }) => [step, formatMs(ms)] as const);
+  const [names, values] = [0, 1].map((column) => Math.max(...rows.map((row) => row[column as 0 | 1].length))) as [number, number];
+  return rows.map(([step, took]) => `  ${step.padEnd(names)}  ${took.padStart(values)}`).join('\n');
 }

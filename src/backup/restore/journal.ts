@@ -7,6 +7,8 @@ export interface StoppedContainer {
   id: string;
   service: string;
   number: string;
+  /** Before: `off` is a server that had ended by itself and is started with its new data. */
+  was: 'well' | 'ill' | 'off';
 }
 
 /** What whoever comes after a killed restore has to know. An entry is on the disk before what it says is begun. */

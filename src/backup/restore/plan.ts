@@ -1,8 +1,7 @@
 import type { Project, Service } from '../../project/model.ts';
-import { inDependencyOrder } from '../../rollout/dependencies.ts';
-import { callersOf } from '../../rollout/order.ts';
 import type { Manifest } from '../model.ts';
 import { type RestorePlan, type Spot, spotName, type Unit } from './model.ts';
+import { startOrder, usersOf } from './order.ts';
 
 export interface RestoreAsked {
   id: string;
@@ -40,7 +39,7 @@ export function planRestore({ id, project, manifest, provenAt, units, chosen, ru
       ...(provenAt === undefined ? [`the set ${manifest.set} has never been restored; it is proven before anything live is touched`] : []),
       ...chosen
         .filter(({ answers }) => answers === false)
-        .map(({ title }) => `${title} does not answer: its raw files are saved once it stands still`),
+        .map(({ title }) => `${title} does not answer: its raw files are saved once it stands still, and it is started afterwards`),
     ],
   };
 }
@@ -57,29 +56,18 @@ function stopsOf(project: Project, chosen: readonly Unit[], running: readonly st
         if (mounts(project, service, live) && !why.has(service.name)) why.set(service.name, `has ${spotName(live)} mounted`);
     }
   }
-  const servers = chosen.filter(({ kind }) => kind === 'database').map(({ service }) => service);
-  for (let found = servers; found.length > 0; ) {
-    const next: string[] = [];
-    for (const name of found) {
-      const server = project.services[name];
-      for (const caller of server ? dependents(project, server) : []) {
-        if (why.has(caller)) continue;
-        why.set(caller, `uses ${name}`);
-        next.push(caller);
-      }
+  const reached = new Set(chosen.filter(({ kind }) => kind === 'database').map(({ service }) => service));
+  for (const name of reached) {
+    for (const user of usersOf(project, name)) {
+      reached.add(user);
+      if (!why.has(user)) why.set(user, `uses ${name}`);
     }
-    found = next;
   }
-  const order = inDependencyOrder(
+  const order = startOrder(
     project,
     [...why.keys()].filter((name) => running.includes(name)),
   );
   return order.reverse().map((service) => ({ service, why: why.get(service) ?? '' }));
-}
-
-function dependents(project: Project, server: Service): string[] {
-  const declared = Object.values(project.services).filter(({ dependsOn }) => server.name in dependsOn);
-  return [...new Set([...declared.map(({ name }) => name), ...callersOf(server, project)])].sort();
 }
 
 function mounts({ volumes }: Project, service: Service, spot: Spot): boolean {

@@ -1,5 +1,5 @@
 import { formatBytes } from '../../autoscale/amounts.ts';
-import { formatMs } from '../../kit/duration.ts';
+import { formatAge } from '../../kit/duration.ts';
 import type { SavedStore } from '../model.ts';
 import { type RestorePlan, spotName, type Unit } from './model.ts';
 
@@ -8,7 +8,7 @@ export const keptName = (volume: string, id: string): string => `${volume}-befor
 /** The plan as people read it. `now`: ms since 1970. Pure. */
 export function printRestore(plan: RestorePlan, now: number): string {
   const { project, set, savedAt, provenAt, units, stops, stopSeconds, leftAlone, warnings } = plan;
-  const age = (at: string): string => formatMs(Math.max(0, now - Date.parse(at)));
+  const age = (at: string): string => formatAge(now - Date.parse(at));
   const steps = [
     'restore into scratch volumes and compare with what was counted; nothing live is touched until all is the same',
     'save what is there now, as a set of its own',

@@ -144,7 +144,8 @@ async function carryOut(
   const stoppedAt = performance.now();
   try {
     const services = plan.stops.map(({ service }) => service);
-    await swapIn(world, journal, prepared.begin, services, () => save(parts, 'still'));
+    const servers = plan.units.filter(({ kind }) => kind === 'database').map(({ service }) => service);
+    await swapIn(world, journal, prepared.begin, { services, servers }, () => save(parts, 'still'));
     return { safety, downSeconds: services.length > 0 ? tenths(performance.now() - stoppedAt) : 0 };
   } finally {
     await lock.release();

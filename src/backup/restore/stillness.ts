@@ -1,4 +1,4 @@
-import { type ContainerSummary, type Docker, EngineError } from '../../docker/api.ts';
+import { type ContainerInfo, type ContainerSummary, type Docker, EngineError } from '../../docker/api.ts';
 import { COMPOSE } from '../../docker/labels.ts';
 import { formatMs } from '../../kit/duration.ts';
 import { Failure } from '../../kit/errors.ts';
@@ -6,9 +6,9 @@ import type { Report } from '../../kit/events.ts';
 import { waitFor } from '../../kit/wait.ts';
 import type { Project } from '../../project/model.ts';
 import { evidence, listProjectContainers, nameOf, startNamed, stopGently } from '../../rollout/containers.ts';
-import { inDependencyOrder } from '../../rollout/dependencies.ts';
 import { judgeContainer } from '../../rollout/gate.ts';
 import type { StoppedContainer } from './journal.ts';
+import { startOrder } from './order.ts';
 
 export interface StillWorld {
   docker: Docker;
@@ -19,15 +19,39 @@ export interface StillWorld {
 
 const AT_WORK: readonly ContainerSummary['State'][] = ['running', 'paused', 'restarting'];
 
-/** Containers of these services that are at work, in the order of the services. What a release keeps stopped is none of them. */
-export async function containersAtWork({ docker, project }: StillWorld, services: readonly string[]): Promise<StoppedContainer[]> {
-  const found = (await listProjectContainers(docker, project.name)).filter(({ State }) => AT_WORK.includes(State));
-  return services.flatMap((service) =>
-    found
-      .filter(({ Labels }) => Labels[COMPOSE.service] === service)
-      .map(({ Id, Labels }) => ({ id: Id, service, number: Labels[COMPOSE.number] ?? '1' })),
+/**
+ * Containers of these services that are at work, in the order of the services, and of `servers` that have none the newest one that ended. What
+ * a release keeps stopped beside a running container is none of them.
+ */
+export async function containersAtWork(
+  { docker, project }: StillWorld,
+  services: readonly string[],
+  servers: readonly string[] = [],
+): Promise<StoppedContainer[]> {
+  const all = await listProjectContainers(docker, project.name);
+  const found = await Promise.all(
+    [...new Set([...services, ...servers])].map(async (service): Promise<StoppedContainer[]> => {
+      const own = all.filter(({ Labels }) => Labels[COMPOSE.service] === service);
+      const atWork = own.filter(({ State }) => AT_WORK.includes(State));
+      const ended = own.filter(({ State }) => State === 'exited' || State === 'created').sort((a, b) => b.Created - a.Created)[0];
+      if (atWork.length === 0) return ended && servers.includes(service) ? [{ ...nameOfSummary(ended), was: 'off' }] : [];
+      return Promise.all(
+        atWork.map(async (one) => ({ ...nameOfSummary(one), was: isWell(await docker.findContainer(one.Id)) ? 'well' : 'ill' })),
+      );
+    }),
   );
+  return found.flat();
 }
+
+const nameOfSummary = ({ Id, Labels }: ContainerSummary): Omit<StoppedContainer, 'was'> => ({
+  id: Id,
+  service: Labels[COMPOSE.service] ?? '',
+  number: Labels[COMPOSE.number] ?? '1',
+});
+
+/** One that was restarted once, long ago, is not ill. */
+const isWell = (info: ContainerInfo | undefined): boolean =>
+  info?.State.Running === true && !info.State.Restarting && info.State.Health?.Status !== 'unhealthy';
 
 /** Stops them, service by service, each by its own signal and grace. */
 export async function stopAll({ docker }: StillWorld, containers: readonly StoppedContainer[]): Promise<void> {
@@ -37,15 +61,21 @@ export async function stopAll({ docker }: StillWorld, containers: readonly Stopp
 
 /**
  * Starts them in dependency order and waits until each is healthy, or steady where it has no health check. Throws RESTORE_FAILED with the
- * container's own words.
+ * container's own words. With the old data back (`end` old) nothing is better to be had: what is not well then is a warning.
  */
-export async function startAll(world: StillWorld, containers: readonly StoppedContainer[]): Promise<void> {
+export async function startAll(world: StillWorld, containers: readonly StoppedContainer[], end: 'old' | 'new'): Promise<void> {
   const { docker, project, report } = world;
   const present = await listProjectContainers(docker, project.name);
-  for (const service of inDependencyOrder(project, [...new Set(containers.map((one) => one.service))])) {
-    const ids = containers.filter((one) => one.service === service).flatMap((one) => idNow(present, one, report));
-    for (const id of ids) await startNamed(docker, id);
-    await Promise.all(ids.map((id) => untilGood(world, service, id)));
+  for (const service of startOrder(project, [...new Set(containers.map((one) => one.service))])) {
+    const meant = containers.filter((one) => one.service === service && !(end === 'old' && one.was === 'off'));
+    try {
+      const ids = meant.flatMap((one) => idNow(present, one, report));
+      for (const id of ids) await startNamed(docker, id);
+      if (end === 'new' || meant.every(({ was }) => was === 'well')) await Promise.all(ids.map((id) => untilGood(world, service, id)));
+    } catch (error) {
+      if (end === 'new' || !(error instanceof Failure)) throw error;
+      report({ kind: 'warning', text: `${service} does not run as before: ${[error.message, ...error.details].join('; ')}` });
+    }
   }
 }
 

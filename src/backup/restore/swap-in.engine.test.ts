@@ -31,7 +31,7 @@ beforeEach(async () => {
   world = {
     docker,
     stateFolder: join(top, 'state'),
-    project: { name, services: { app: { name: 'app', dependsOn: {} } } } as unknown as SwapWorld['project'],
+    project: { name, services: { app: { name: 'app', dependsOn: {}, environment: {} } } } as unknown as SwapWorld['project'],
     report: (event) => {
       if (event.kind === 'note') notes.push(event.text);
     },
@@ -105,7 +105,7 @@ test('the new data is in place, the old is kept, and the service runs on it', as
   const journal = await openRestoreJournal(world);
   await journal.append(begin);
   let still = '';
-  await swapIn(world, journal, begin, ['app'], async () => {
+  await swapIn(world, journal, begin, { services: ['app'], servers: [] }, async () => {
     still = (await live()).state;
   });
   await journal.close();
@@ -118,7 +118,7 @@ test('a service that is not well with the new data runs on the old again, and it
   await writeFile(join(begin.swaps[0]?.staged ?? '', 'bad'), '');
   const journal = await openRestoreJournal(world);
   await journal.append(begin);
-  await expect(swapIn(world, journal, begin, ['app'], async () => {})).rejects.toMatchObject({
+  await expect(swapIn(world, journal, begin, { services: ['app'], servers: [] }, async () => {})).rejects.toMatchObject({
     code: 'RESTORE_FAILED',
     message: expect.stringMatching(/-app-1 is not well with the restored data: its health check says unhealthy/),
     details: expect.arrayContaining(['the data is as it was before, and the services run on it']),
@@ -131,9 +131,9 @@ test('a service that is not well with the new data runs on the old again, and it
 test('what cannot be saved once the services stand still leaves the old data, and they run', async () => {
   const journal = await openRestoreJournal(world);
   await journal.append(begin);
-  await expect(swapIn(world, journal, begin, ['app'], () => Promise.reject(new Error('the disk is full')))).rejects.toThrow(
-    'the disk is full',
-  );
+  await expect(
+    swapIn(world, journal, begin, { services: ['app'], servers: [] }, () => Promise.reject(new Error('the disk is full'))),
+  ).rejects.toThrow('the disk is full');
   await journal.close();
   expect(await live()).toEqual({ contents: ['old', 'old'], state: 'running' });
   await expectTidy('old');
@@ -166,7 +166,7 @@ test.each([1, 2, 3])('killed after %i renames of four it ends, at the next comma
   const journal = await openRestoreJournal(world);
   for (const entry of [
     begin,
-    { kind: 'stop', containers: [{ id: `${name}-app-1`, service: 'app', number: '1' }] },
+    { kind: 'stop', containers: [{ id: `${name}-app-1`, service: 'app', number: '1', was: 'well' }] },
     { kind: 'swap' },
   ] as RestoreEntry[])
     await journal.append(entry);

@@ -19,4 +19,4 @@ const journal = await openRestoreJournal(world, (entry) => {
   if (entry.kind === kind) process.kill(process.pid, 'SIGKILL');
 });
 await journal.append(begin);
-await swapIn(world, journal, begin, services, async () => {});
+await swapIn(world, journal, begin, { services, servers: [] }, async () => {});

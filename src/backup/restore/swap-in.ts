@@ -17,13 +17,13 @@ export const openRestoreJournal = (world: SwapWorld, afterEntry?: (entry: Restor
 
 /**
  * Stops the services, changes the places, starts them and waits until they are well; when they are not, everything goes back. The caller holds
- * the project's lock and has written `begin`. `whenStill` runs once nothing writes any more. Throws RESTORE_FAILED, and what `whenStill` throws.
+ * the project's lock and has written `begin`. `servers` are started also when they had ended. `whenStill` runs once nothing writes any more. Throws RESTORE_FAILED, and what `whenStill` throws.
  */
 export async function swapIn(
   world: SwapWorld,
   journal: Journal<RestoreEntry>,
   begin: Begin,
-  services: readonly string[],
+  { services, servers }: { services: readonly string[]; servers: readonly string[] },
   whenStill: () => Promise<void>,
 ): Promise<void> {
   const { report } = world;
@@ -38,18 +38,21 @@ export async function swapIn(
       throw error;
     }
   };
-  const containers = await containersAtWork(world, services);
+  const containers = await containersAtWork(world, services, servers);
+  const running = containers.filter(({ was }) => was !== 'off');
+  const stops = [...new Set(running.map(({ service }) => service))];
   const names = [...new Set(containers.map(({ service }) => service))];
   await journal.append({ kind: 'stop', containers });
   try {
-    if (names.length > 0) await timed('restore:stop', `stop ${names.join(', ')}`, () => stopAll(world, containers));
+    if (stops.length > 0) await timed('restore:stop', `stop ${stops.join(', ')}`, () => stopAll(world, running));
     await whenStill();
     await journal.append({ kind: 'swap' });
     await timed('restore:swap', `put the restored data in place of ${begin.swaps.map(({ what }) => what).join(', ')}`, async () => {
       for (const swap of begin.swaps) await putNew(swap);
     });
     await journal.append({ kind: 'start' });
-    if (names.length > 0) await timed('restore:start', `start ${[...names].reverse().join(', ')}`, () => startAll(world, containers));
+    if (names.length > 0)
+      await timed('restore:start', `start ${[...names].reverse().join(', ')}`, () => startAll(world, containers, 'new'));
     await journal.append({ kind: 'commit' });
   } catch (error) {
     throw await backToOld(world, error);
@@ -111,7 +114,7 @@ export async function finish(world: SwapWorld, entries: readonly RestoreEntry[])
       await stopAll(world, await containersAtWork(world, services));
       for (const swap of begin.swaps) await putOld(swap);
     }
-    await startAll(world, stopped.containers);
+    await startAll(world, stopped.containers, end);
   }
   await clear(docker, begin);
   await archiveJournal(path, archivedPath(stateFolder, project.name, begin.id));

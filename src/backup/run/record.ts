@@ -29,7 +29,7 @@ export async function recorded<T extends Outcome>(
     done = await work(known);
   } catch (error) {
     const { code, message } = readError(error);
-    if (scheduled || !NO_ATTEMPT.includes(code)) {
+    if (scheduled || known.set !== undefined || !NO_ATTEMPT.includes(code)) {
       await note({ ok: false, ...(known.set === undefined ? {} : { set: known.set }), numbers: known.numbers ?? {}, code, message });
     }
     throw error;

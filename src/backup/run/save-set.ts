@@ -20,7 +20,7 @@ import { inOrder } from './order.ts';
 /** How long a backup waits for a deploy before it pauses or stops containers. */
 const DEPLOY_MS = 15 * 60_000;
 
-/** restic's own locks are short; a snapshot that has to go must not stay because somebody reads the repository. */
+/** Another host may prune the repository, or read it while a snapshot has to go. */
 const RETRY_LOCK = ['--retry-lock', '2m'];
 
 export interface SetRequest {
@@ -113,7 +113,7 @@ async function takeBack({ project, report }: BackupWorld, restic: Restic, set: s
   try {
     const found = (await listSets(restic, project.name)).find((one) => one.set === set);
     if (!found || found.complete) return false;
-    const result = await restic.run(['forget', ...RETRY_LOCK, ...found.snapshots.map(({ id }) => id)]);
+    const result = await restic.run([...RETRY_LOCK, 'forget', ...found.snapshots.map(({ id }) => id)]);
     if (result.code !== 0) throw resticFailure(result, `take back the unfinished set ${set}`, restic.repository);
     report({ kind: 'note', text: `set ${set} is not finished: what was saved of it is taken back` });
     return false;
@@ -235,7 +235,7 @@ function watched(restic: Restic, signal: AbortSignal, progress: (done: number, t
   return {
     ...restic,
     run: (args, options = {}) =>
-      restic.run(args, {
+      restic.run([...RETRY_LOCK, ...args], {
         signal,
         ...options,
         onLine(line, stream) {
