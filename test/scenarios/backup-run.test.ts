@@ -263,7 +263,9 @@ test('killed while containers are stopped, and recreated by hand since: the agen
     docker: openDocker(),
     report: (event) => void ('text' in event && said.push(event.text)),
     signal: agent.signal,
-    start: () => Promise.reject(new Error('nothing is planned')),
+    start: () => Promise.reject(new Error('nothing is due')),
+    // Before anything was planned.
+    now: () => new Date(0),
     everyMs: 100,
   });
   try {
