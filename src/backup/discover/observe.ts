@@ -24,6 +24,8 @@ export interface Observed {
    * Volumes that the same files made under another project name, where this project has none of that name, or an empty one.
    */
   strays: { key: string; wanted: string; volume: string; project: string }[];
+  /** Services that have containers and are not in the project as it was read. */
+  unread: string[];
   project: ProjectFiles;
 }
 
@@ -83,10 +85,12 @@ export async function observeStores({ project, docker, report }: BackupWorld): P
       folders[source] ??= await observeFolder(source, isRaw, mounts);
     }
   }
+  const unread = new Set(summaries.map(({ Labels }) => Labels[COMPOSE.service] ?? '').filter((name) => !project.services[name]));
   return {
     services: observed,
     folders,
     strays: strays(project, volumes, otherNames(project, fromFolder), folders),
+    unread: [...unread].sort(),
     project: await findProjectFiles(project),
   };
 }

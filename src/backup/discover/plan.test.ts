@@ -60,6 +60,7 @@ function plan({ services, folders = {}, files = [], observed = {}, settings = {}
       services: Object.fromEntries(services.map(([{ name }, entry]) => [name, entry])),
       folders: Object.fromEntries(sources.map((source) => [source, folder(folders[source])])),
       strays: [],
+      unread: [],
       project: { files: ['/srv/shop/compose.yaml', ...files], largeContexts: [] },
       ...observed,
     },
@@ -237,6 +238,11 @@ test.each<[string, World, string]>([
       observed: { strays: [{ key: 'uploads', wanted: 'shop_uploads', volume: 'old-shop_uploads', project: 'old-shop' }] },
     },
     'volume shop_uploads is empty or does not exist, but old-shop_uploads of the project “old-shop” has the same name in its compose file: does this project use another name than before?',
+  ],
+  [
+    'a service of another profile',
+    { services: [[web, seen([])]], observed: { unread: ['reports'] } },
+    'reports has a container and is not in the compose files as they are read now, so nothing of it is saved: does it belong to another profile?',
   ],
   [
     'a pattern that is below no mount',

@@ -17,6 +17,10 @@ export function planWarnings(project: Project, observed: Observed): string[] {
       ({ wanted, volume, project: other }) =>
         `volume ${wanted} is empty or does not exist, but ${volume} of the project “${other}” has the same name in its compose file: does this project use another name than before?`,
     ),
+    ...observed.unread.map(
+      (name) =>
+        `${name} has a container and is not in the compose files as they are read now, so nothing of it is saved: does it belong to another profile?`,
+    ),
     ...observed.project.largeContexts.map(
       ({ service, folder }) =>
         `${service}: the build context ${folder} is larger than 64 MiB or has more than 10000 files and is not saved; keep it in Git`,

@@ -287,6 +287,24 @@ describe('SQLite', () => {
     expect((await readdir(repository.scratch)).filter((name) => name.startsWith('sqlite-'))).toEqual([]);
   });
 
+  test('copies that do not fit are not begun', async () => {
+    const folder = await fresh();
+    fill(join(folder, 'app.db'), 'delete', 100_000);
+    const small = join(await fresh(), 'small');
+    await mkdir(small);
+    expect(await run('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small])).toMatchObject({ code: 0 });
+    try {
+      const store = storeOf(folder, { kind: 'sqlite', id: 'web/sqlite/uploads', databases: ['app.db'] });
+      await expect(saveDatabases(repository.restic, store, { ...options(), scratch: small })).rejects.toMatchObject({
+        code: 'DISK_FULL',
+        where: small,
+      });
+      expect(await readdir(small)).toEqual([]);
+    } finally {
+      expect(await run('umount', [small])).toMatchObject({ code: 0 });
+    }
+  });
+
   test('a damaged database fails and leaves no snapshot; one that is gone is named', async () => {
     const folder = await fresh();
     await mkdir(join(folder, 'deep'));
