@@ -6,6 +6,7 @@ import { appendHistory } from '../backup/run/history.ts';
 import { endHoldsOfDead } from '../backup/run/hold.ts';
 import { writeMetrics } from '../backup/run/metrics.ts';
 import { type DueJob, dueJobs, type Job } from '../backup/schedule.ts';
+import { removeLeftOvers } from '../backup/stage/scratch.ts';
 import type { Docker } from '../docker/api.ts';
 import type { Report } from '../kit/events.ts';
 import { type RunResult, run } from '../kit/spawn.ts';
@@ -40,6 +41,7 @@ export async function runBackups(options: BackupsOptions): Promise<void> {
   const { signal, report, everyMs = LOOK_EVERY_MS } = options;
   const tried = new Map<string, number>();
   const attempt = onceSaid(report);
+  await attempt('what a killed drill left', async () => void (await removeLeftOvers(options.docker)));
   while (!signal.aborted) {
     await attempt('containers that a backup held', async () => void (await endHoldsOfDead(options)));
     await attempt('backups', () => startDue(options, tried));
@@ -82,6 +84,7 @@ async function startDue(options: BackupsOptions, tried: Map<string, number>): Pr
       tried.set(`${name} ${job}`, Date.parse(due.since));
       await startJob(options, registration, due);
       await endHoldsOfDead(options, { project: name });
+      if (job === 'drill') await removeLeftOvers(options.docker);
     }
   }
 }

@@ -105,10 +105,10 @@ export interface BackupSet {
   at: string;
   /** False: it has no manifest, because the run failed, was killed, or is still at work. */
   complete: boolean;
-  /** Made to be able to take a restore back: of data that was about to be replaced. */
-  safety: boolean;
   /** The services that alone were asked for: such a set is complete as far as it goes, and no drill, rebuild or retention rule takes it for one of the whole project. */
   only?: string[];
+  /** Made to be able to take a restore back: of data that was about to be replaced. */
+  safety: boolean;
   host: string;
   /** Id of the manifest's snapshot. */
   manifest?: string;

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { registerBackups } from '../backup/registration.ts';
+import { endKilledRestore } from '../backup/restore/heal.ts';
 import { endHoldsOfDead, type HoldWorld } from '../backup/run/hold.ts';
 import { engineSocket, openDocker } from '../docker/api.ts';
 import { checkDocker, checkEngine } from '../docker/compose.ts';
@@ -56,6 +57,7 @@ export async function followBackups(io: Io, flags: ProjectFlags, { project, ...w
     if (!(error instanceof Failure)) throw error;
     world.report({ kind: 'warning', text: [error.message, ...error.details].join('; ') });
   });
+  await endKilledRestore({ ...world, project, signal: new AbortController().signal });
   await registerBackups(world.stateFolder, project, {
     ...(flags.file ? { file: flags.file.map((file) => resolve(io.cwd, file)) } : {}),
     ...(flags.projectDirectory === undefined ? {} : { projectDirectory: resolve(io.cwd, flags.projectDirectory) }),

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { Project } from '../project/model.ts';
 import type { Outcome, ProjectFlags } from './flags.ts';
 import type { Io } from './io.ts';
@@ -108,4 +108,93 @@ export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, s
       const project = startLoading(io, flags);
       await (await import('./commands/backup/unlock.ts')).backupUnlockCommand(io, flags, project);
     });
+
+  // Back again.
+  waiting(confirmable(chosen(onProject(backup.command('restore')))))
+    .description('put data of a set in the place of what is there, proven in scratch first and with a way back; or write it elsewhere')
+    .option(
+      '--only <name>',
+      'a store, a service, a volume or a path in the container; may be given several times; default all data',
+      collect,
+    )
+    .option(
+      '--to <where>',
+      'a new or empty folder (./FOLDER), or the name of a Compose project that does not exist yet; nothing live is touched',
+    )
+    .addHelpText(
+      'after',
+      example(
+        'backup restore --dry-run',
+        'backup restore --at 2026-11-24T06:00:00Z',
+        'backup restore --only uploads --yes',
+        'backup restore --to ./looked-at --only db',
+        'backup restore --to shop-yesterday',
+      ),
+    )
+    .action(async (flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/backup/restore.ts')).backupRestoreCommand(io, flags, project);
+    });
+
+  // Away from this machine.
+  onProject(backup.command('kit'))
+    .description('write a recovery kit: one encrypted file with all that an empty machine needs to restore the project')
+    .requiredOption('--recipient <recipient>', 'age1… whose identity is kept away from this machine; may be given several times', collect)
+    .option('--out <file>', 'where to; default <project>-recovery-kit.age')
+    .option('--dry-run', 'say what it would hold and write nothing')
+    .addHelpText(
+      'after',
+      example(
+        'backup kit --recipient age1jp5a4spux2knflvap9wurcvry22c3rg2dv7m4dvmnjn8dlu6e97qeaudpr',
+        'backup kit --recipient age1jp5a4spux2knflvap9wurcvry22c3rg2dv7m4dvmnjn8dlu6e97qeaudpr --out /mnt/usb/shop.age',
+      ),
+    )
+    .action(async (flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/backup/kit.ts')).backupKitCommand(io, flags, project);
+    });
+  chosen(onProject(backup.command('export')))
+    .description('write one set as an archive that tar, zstd and the databases’ own programs read')
+    .option('--out <file>', 'where to; default <project>-<set>.tar.zst, with .age where it is encrypted')
+    .option('--recipient <recipient>', 'encrypt it with age for this recipient; may be given several times', collect)
+    .option('--dry-run', 'say what it would hold and write nothing')
+    .addHelpText(
+      'after',
+      example('backup export', 'backup export --at 2026-11-24T06:00:00Z --out /mnt/usb/shop.tar.zst', 'backup export --dry-run'),
+    )
+    .action(async (flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/backup/export.ts')).backupExportCommand(io, flags, project);
+    });
+
+  confirmable(chosen(program.command('rebuild')))
+    .description('make a project on a machine that has nothing of it, from its backup: files, images, data, routes, running; timed')
+    .option('--from <repository>', 'where the backups are, as restic writes it; default what the kit says')
+    .option('--kit <file>', 'recovery kit, which has the password, the storage’s credentials and the old machine’s identity')
+    .option('--identity <file>', 'age identity that opens the kit')
+    .option('--project <name>', 'which project, where the repository has several')
+    .option('--to <folder>', 'where the project’s files go; default where they were')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      example(
+        'rebuild --from s3:https://s3.example.com/backups/shop --kit shop.age --identity key.txt --dry-run',
+        'rebuild --kit shop.age --identity key.txt',
+        'rebuild --from /mnt/backup/shop --project shop --to /srv/shop --yes',
+      ),
+    )
+    .action(async (flags) => (await import('./commands/rebuild.ts')).rebuildCommand(io, flags));
+}
+
+/** --set and --at; without both the latest complete set is meant. */
+function chosen(command: Command): Command {
+  return command
+    .option('--set <id>', 'a set of composure backup list, or the beginning of its id; default the latest')
+    .option('--at <time>', 'the latest set at or before this time, as 2026-11-24T06:00:00Z', isoTime);
+}
+
+function isoTime(text: string): string {
+  if (/^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/.test(text) && !Number.isNaN(Date.parse(text)))
+    return new Date(text).toISOString();
+  throw new InvalidArgumentError('write a time as 2026-11-24T06:00:00Z.');
 }

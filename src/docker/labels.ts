@@ -5,6 +5,7 @@ export const COMPOSE = {
   number: 'com.docker.compose.container-number',
   configHash: 'com.docker.compose.config-hash',
   oneoff: 'com.docker.compose.oneoff',
+  volume: 'com.docker.compose.volume',
   image: 'com.docker.compose.image',
   configFiles: 'com.docker.compose.project.config_files',
   workingDir: 'com.docker.compose.project.working_dir',
@@ -33,4 +34,6 @@ export const OURS = {
   scratchOwner: 'composure.scratch.owner',
   /** Beside it, where a person asked to keep it: the project that it was made from. */
   scratchKept: 'composure.scratch.kept',
+  /** On a volume with what a restore replaced; it is removed by hand. Value: the restore's id. */
+  kept: 'composure.kept',
 } as const;

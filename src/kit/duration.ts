@@ -21,3 +21,12 @@ export function formatMs(ms: number): string {
   const minutes = Math.floor(ms / 60_000);
   return `${minutes} min ${String(Math.round((ms % 60_000) / 1000)).padStart(2, '0')} s`;
 }
+
+/** How long ago something was, as a person reads it: 12.0 s, 12 min, 3 h 11 min, 5 d 4 h. */
+export function formatAge(ms: number): string {
+  if (ms < 60_000) return formatMs(Math.max(0, ms));
+  const minutes = Math.floor(ms / 60_000);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}

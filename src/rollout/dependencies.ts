@@ -1,7 +1,7 @@
 import type { Project } from '../project/model.ts';
 
 /** Service names so that each comes after the ones it depends on; otherwise alphabetical, so that plans are the same every time. */
-export function inDependencyOrder(project: Project, names: string[]): string[] {
+export function inDependencyOrder(project: Pick<Project, 'services'>, names: string[]): string[] {
   const wanted = new Set(names);
   const ordered: string[] = [];
   const visited = new Set<string>();

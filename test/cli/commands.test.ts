@@ -127,6 +127,9 @@ test('the top level at a glance', async () => {
                                           hold only encrypted (age)
       backup                              backups that have been restored: encrypted
                                           by restic, proved by drills
+      rebuild [options]                   make a project on a machine that has
+                                          nothing of it, from its backup: files,
+                                          images, data, routes, running; timed
       agent                               the one long-running process of this host:
                                           it scales services, follows containers and
                                           keeps certificates valid

@@ -66,7 +66,7 @@ test('with --json every command prints one JSON object, and its progress as JSON
 
 /**
  * What needs a scaled service, an agent, a file of secrets or a repository of backups has its own tests: test/scenarios/scaled.test.ts,
- * src/agent/installation/container.engine.test.ts, test/cli/secrets.test.ts, test/scenarios/backup-run.test.ts.
+ * src/agent/installation/container.engine.test.ts, test/cli/secrets.test.ts, test/scenarios/backup-run.test.ts, restore.test.ts, rebuild.test.ts.
  */
 const ELSEWHERE = [
   'autoscale explain',
@@ -74,7 +74,10 @@ const ELSEWHERE = [
   'agent uninstall',
   'agent logs',
   ...['set', 'get', 'list', 'rm', 'import', 'exec', 'identity'].map((name) => `secrets ${name}`),
-  ...['run', 'status', 'list', 'show', 'drill', 'init', 'verify', 'prune', 'unlock'].map((name) => `backup ${name}`),
+  ...['run', 'status', 'list', 'show', 'drill', 'init', 'verify', 'prune', 'unlock', 'restore', 'kit', 'export'].map(
+    (name) => `backup ${name}`,
+  ),
+  'rebuild',
   ...['list', 'add', 'rm', 'sync'].map((name) => `recipients ${name}`),
 ];
 

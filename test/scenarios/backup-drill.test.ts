@@ -2,7 +2,7 @@ import { chmod, cp, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { makeVolumes, requireScratch } from '../../src/backup/drill/make.ts';
 import type { DrillEvidence, DrillPlan } from '../../src/backup/drill/model.ts';
 import type { BackupSet, Manifest } from '../../src/backup/model.ts';
@@ -10,22 +10,27 @@ import { readResults } from '../../src/backup/proven.ts';
 import { openRestic } from '../../src/backup/restic/program.ts';
 import { saveFolder, saveStream } from '../../src/backup/restic/save.ts';
 import { listSets, MANIFEST_FILE, readManifest, tagsOf } from '../../src/backup/sets.ts';
-import { scratchLabels } from '../../src/backup/stage/scratch.ts';
+import { keptScratch, removeScratch, scratchLabels } from '../../src/backup/stage/scratch.ts';
 import { type ContainerSummary, openDocker } from '../../src/docker/api.ts';
 import { COMPOSE, OURS } from '../../src/docker/labels.ts';
 import { eventually } from '../support/eventually.ts';
 import { type CommandResult, type ScenarioProject, withProject } from '../support/scenario.ts';
-import { buildShopDatabase, DB_PASSWORD, fillShop, shopFiles } from '../support/shop.ts';
+import { buildShopDatabase, fillShop, shopFiles } from '../support/shop.ts';
 import { serving, succeeds } from '../support/stacks.ts';
+
+// The application that is not well is waited for, and several such files may run at once.
+vi.setConfig({ testTimeout: 240_000 });
 
 /** A drill restores a whole project: the tests share one, and each spoils a copy of its repository in its own way. */
 const docker = openDocker();
 const PASSWORD = 'for tests only';
-const env = { RESTIC_PASSWORD: PASSWORD, DB_PASSWORD };
+const env = { RESTIC_PASSWORD: PASSWORD };
 let p: ScenarioProject;
 let finish: () => void;
 let over: Promise<void>;
 let live: Record<string, string>;
+/** Compose's name of the drill that was kept. */
+let kept: string;
 
 beforeAll(async () => {
   const image = await buildShopDatabase();
@@ -122,7 +127,8 @@ test('a drill is planned without touching anything, a killed one is cleared away
   const left = await servers();
   expect(left.length).toBeGreaterThan(0);
 
-  const passed = succeeds(await drill(['--json']));
+  // Kept for the look that the next test takes at it.
+  const passed = succeeds(await drill(['--keep', '--json']));
   expect(passed.err).toContain('removed what a drill that was killed had left');
   expect(await servers()).toEqual([]);
   const evidence = JSON.parse(passed.out) as DrillEvidence;
@@ -144,24 +150,21 @@ test('a drill is planned without touching anything, a killed one is cleared away
   const history = await readResults(p.state, p.name);
   expect(history.at(-1)).toMatchObject({ kind: 'drill', ok: true, set: evidence.set, numbers: evidence.numbers });
   expect((await p.composure(['backup', 'list'], { env })).out).toContain('proven');
-  console.log(`RTO ${evidence.numbers.rtoSeconds} s, of which restored ${evidence.numbers.stageSeconds} s`);
-  await nothingIsLeft();
+  expect(await serving(p)).toEqual(live);
+  kept = evidence.kept ?? '';
 });
 
 test('from inside a drill nothing outside answers and not this host, nothing is published or followed, and what was kept is removed by its id', async () => {
-  const listener = createServer((socket) => socket.end('here'));
+  const listener = createServer((socket) => socket.on('error', () => {}).end('here'));
   await new Promise<void>((resolve) => listener.listen(0, '0.0.0.0', resolve));
   const { port } = listener.address() as AddressInfo;
   try {
-    const kept = JSON.parse(succeeds(await drill(['--keep', '--json'])).out) as DrillEvidence;
-    const project = kept.kept ?? '';
-    const id = project.replace('composure-drill-', '');
-    const containers = await docker.listContainers([`${COMPOSE.project}=${project}`]);
+    const id = kept.replace('composure-drill-', '');
+    const containers = await docker.listContainers([`${COMPOSE.project}=${kept}`]);
     expect(containers.flatMap(({ Ports }) => (Ports ?? []).filter(({ PublicPort }) => PublicPort !== undefined))).toEqual([]);
-    const own = containers
-      .flatMap(({ Labels }) => Object.keys(Labels))
-      .filter((name) => !name.startsWith('com.docker.') && !name.startsWith('composure.scratch'));
-    expect([own, containers.map(({ Labels }) => Labels[COMPOSE.service]).sort()]).toEqual([[], ['app', 'cache', 'count', 'db']]);
+    // Of the labels by which a proxy or another tool would follow the live containers.
+    expect(containers.flatMap(({ Labels }) => Object.keys(Labels)).filter((name) => name.startsWith('traefik.'))).toEqual([]);
+    expect(containers.map(({ Labels }) => Labels[COMPOSE.service]).sort()).toEqual(['app', 'cache', 'count', 'db']);
 
     const [liveApp] = await p.containers('app');
     const [liveDb] = await p.containers('db');
@@ -191,10 +194,9 @@ test('from inside a drill nothing outside answers and not this host, nothing is 
     // The same question from the live application finds this listener and the database: the question is a good one.
     expect(await answers(liveApp?.Id ?? '')).toEqual(expect.arrayContaining([`${liveAddress}:5432`, `${hosts[0]?.address}:${port}`]));
     expect(await answers(inside)).toEqual([]);
-    // Names are asked of the engine, which asks outside for others: not for these.
-    const names = await docker.exec(inside, ['cat', '/etc/resolv.conf']);
-    expect(names.output).toMatch(/nameserver 127\.0\.0\.11/);
-    expect(names.output).not.toMatch(/ExtServers: \[\S/);
+    // The engine asks the host's own servers for names that it does not know, but not for these: a name could carry data out.
+    const asked = `require('node:dns').resolve4('data.example.com', (error) => console.log(error?.code ?? 'answered'))`;
+    expect((await docker.exec(inside, ['node', '-e', asked])).output.trim()).toMatch(/^(ESERVFAIL|EREFUSED|ETIMEOUT)$/);
 
     // The next drill takes it for what it is: somebody's who still looks at it.
     expect((await drill(['--remove', '00000000'])).err).toContain(`kept ones: ${id}`);
@@ -202,6 +204,7 @@ test('from inside a drill nothing outside answers and not this host, nothing is 
     await nothingIsLeft();
   } finally {
     listener.close();
+    for (const id of await keptScratch(docker, p.name)) await removeScratch(docker, id);
   }
 });
 

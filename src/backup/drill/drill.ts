@@ -6,6 +6,7 @@ import type { BackupWorld, Manifest } from '../model.ts';
 import { drillFolder, evidencePath } from '../places.ts';
 import { describeFacts } from '../print-manifest.ts';
 import type { Restic } from '../restic/program.ts';
+import { modelVariables } from '../restore/variables.ts';
 import type { Outcome } from '../run/record.ts';
 import { findSet, listSets, missingStores, readManifest } from '../sets.ts';
 import type { Staged } from '../stage/model.ts';
@@ -106,14 +107,15 @@ async function carryOut(
   report({ kind: 'note', text: `set ${plan.set} goes into the scratch project ${plan.project}` });
   const files = await makeFiles(world, restic, plan, saved.store);
   const images = Object.fromEntries(Object.entries(observed.images).map(([service, { id }]) => [service, id]));
-  const targets = stageTargets(plan, { images, env: project.compose.env, labels, made });
+  const env = await modelVariables(project, plan.source);
+  const targets = stageTargets(plan, { images, env, labels, made });
   for (const { name } of plan.volumes) await requireScratch(docker, name, plan.id);
   const staged = [files, ...(await stageStores(world, restic, manifest, manifest.stores, targets))];
   const stagedAt = Date.now();
   const isWhole = staged.every(({ differences }) => differences.length === 0);
   const model = scratchModel(plan.source, { ...targets, engine: observed.engine }).model;
   const booted = isWhole
-    ? await bootServices(world, plan, { project: plan.project, folder: plan.files.tree, model, env: project.compose.env })
+    ? await bootServices(world, plan, { project: plan.project, folder: plan.files.tree, model, env })
     : { services: [], readyAt: undefined };
   const passed = isWhole && booted.readyAt !== undefined;
   return {

@@ -10,7 +10,7 @@ export interface ResticOptions {
   writes?: readonly string[];
   signal?: AbortSignal;
   onLine?: (line: string, stream: 'stdout' | 'stderr') => void;
-  /** The result's stdout is empty then: for output that is too long to be kept, and read by `onLine`. */
+  /** As RunOptions has it. */
   discardStdout?: boolean;
 }
 

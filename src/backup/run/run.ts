@@ -9,6 +9,7 @@ import type { BackupPlan, BackupSet, BackupWorld, Manifest, SavedStore } from '.
 import type { Restic } from '../restic/program.ts';
 import { didBreakOff, indexLoosePacks } from '../resume.ts';
 import { isWhole, listSets, readManifest } from '../sets.ts';
+import { removeLeftOvers } from '../stage/scratch.ts';
 import { removeLocks } from '../unlock.ts';
 import { endHoldsOfDead } from './hold.ts';
 import { withBackupLock } from './lock.ts';
@@ -43,6 +44,7 @@ export function runBackup(world: BackupWorld, request: RunRequest): Promise<RunD
       const began = performance.now();
       const { project, stateFolder, report } = world;
       await endHoldsOfDead(world, { project: project.name, waitMs: 10_000 });
+      await removeLeftOvers(world.docker);
       const restic = await request.open();
       // Each call of restic costs a third of a second for its key alone, so what can be asked at once is.
       const [sets, brokeOff] = await Promise.all([

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { placeOf, type ScratchOptions, scratchModel } from './scratch-model.ts';
+import { type ScratchOptions, scratchModel } from './scratch-model.ts';
+import { placeOf } from './scratch-mounts.ts';
 
 const options: ScratchOptions = {
   project: 'composure-drill-1',

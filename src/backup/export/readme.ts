@@ -1,0 +1,87 @@
+import type { Facts, Manifest, SavedStore } from '../model.ts';
+import { placeOf, rootOf } from './place.ts';
+
+/** What an archive says about itself: how each part is read with the field's own programs. Pure. */
+export function exportReadme(manifest: Manifest): string {
+  const { project, set, startedAt, endedAt, host, composure, images } = manifest;
+  const lines = [
+    `# ${project}, set ${set}`,
+    '',
+    `Saved ${startedAt} to ${endedAt} on ${host} by Composure ${composure}. Nothing but tar, zstd and the databases' own programs is needed:`,
+    '',
+    `    tar --extract --numeric-owner --file ${rootOf(manifest)}.tar.zst       # as root, so that files get their owners back`,
+    `    age --decrypt --identity KEY ${rootOf(manifest)}.tar.zst.age | tar --extract --zstd --numeric-owner --file -   # where it was encrypted`,
+    '',
+    'The archive holds the project’s env files and the content of its databases: who has it has them.',
+    '',
+    '| what | where | content of | bytes | counted |',
+    '| --- | --- | --- | --- | --- |',
+    ...manifest.stores.map(
+      (store) => `| ${store.id} | \`${placeOf(store)}\` | ${store.contentAt} | ${store.bytes} | ${countsOf(store.facts)} |`,
+    ),
+    '',
+    '`manifest.json` has every table and its rows. Images that ran:',
+    '',
+    ...Object.entries(images).map(([service, image]) => `- ${service}: ${image.reference}${image.digest ? ` (${image.digest})` : ''}`),
+    '',
+    ...manifest.stores.flatMap(howTo),
+  ];
+  return `${lines.join('\n').trimEnd()}\n`;
+}
+
+function countsOf(facts: Facts | undefined): string {
+  switch (facts?.kind) {
+    case 'tables':
+      return `${facts.tables.length} tables, ${facts.tables.reduce((sum, { rows }) => sum + rows, 0)} rows`;
+    case 'roles':
+      return `${facts.names.length} roles`;
+    case 'keys':
+      return `${facts.keys} keys`;
+    case 'collections':
+      return `${facts.collections.length} collections, ${facts.collections.reduce((sum, { documents }) => sum + documents, 0)} documents`;
+    case 'files':
+      return `${facts.files} files`;
+    default:
+      return '';
+  }
+}
+
+function howTo(store: SavedStore): string[] {
+  const place = placeOf(store);
+  const by = (title: string, ...commands: string[]): string[] => [`## ${title}`, '', ...commands.map((line) => `    ${line}`), ''];
+  switch (store.kind) {
+    case 'postgres-roles':
+      return by(`Roles of ${store.service} (before its databases)`, `psql -U postgres -d postgres -f ${word(place)}`);
+    case 'postgres':
+      return by(
+        `Database ${store.name} of ${store.service} (${store.tool})`,
+        `createdb -U postgres ${word(store.name)}`,
+        `pg_restore -U postgres --exit-on-error -d ${word(store.name)} ${word(place)}`,
+      );
+    case 'mysql':
+      return by(
+        `Database ${store.name} of ${store.service} (${store.tool})`,
+        `mariadb -u root -p -e 'CREATE DATABASE IF NOT EXISTS …'   # or: mysql`,
+        `mariadb -u root -p ${word(store.name)} < ${word(place)}`,
+      );
+    case 'mongodb':
+      return by(`MongoDB of ${store.service} (${store.tool})`, `mongorestore --drop --archive=${word(place)}`);
+    case 'redis':
+      return by(
+        `Redis of ${store.service} (${store.tool})`,
+        `cp ${word(place)} DATA/dump.rdb   # into its empty data folder, started with --appendonly no`,
+      );
+    case 'sqlite':
+      return by(
+        `SQLite of ${store.service}: where its files lie in ${store.name || 'the folder'}`,
+        `find ${word(place)} -type f`,
+        `cp -a ${word(place)}/. TARGET/`,
+      );
+    case 'files':
+      return by(`Files of ${store.service}${store.name ? `: ${store.name}` : ''}`, `cp -a ${word(place)}/. TARGET/`);
+    case 'project':
+      return by('The project’s own files', `ls -A ${word(place)}`);
+  }
+}
+
+const word = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

@@ -1,0 +1,105 @@
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { Docker } from '../../docker/api.ts';
+import { COMPOSE, OURS } from '../../docker/labels.ts';
+import { Failure } from '../../kit/errors.ts';
+import { removeScratch, scratchLabels } from '../stage/scratch.ts';
+import type { Begin } from './journal.ts';
+import type { Place, RestorePlan } from './model.ts';
+import { keptName } from './print.ts';
+import type { Swap } from './swap.ts';
+
+/** Where the new content is made, and what will change places. */
+export interface Prepared {
+  begin: Begin;
+  /** Scratch volumes and folders by what the set and the project call their places: for staging. */
+  volumes: Record<string, string>;
+  folders: Record<string, string>;
+}
+
+/** Makes empty places beside the live ones. A volume of the project that is missing is made as Compose makes it. */
+export async function prepare(docker: Docker, plan: RestorePlan): Promise<Prepared> {
+  const { id, project, set } = plan;
+  const prepared: Prepared = {
+    begin: { kind: 'begin', at: new Date().toISOString(), id, project, set, swaps: [], keptVolumes: [], scratchFolders: [] },
+    volumes: {},
+    folders: {},
+  };
+  try {
+    await makeAll(docker, plan, prepared);
+    return prepared;
+  } catch (error) {
+    await clear(docker, prepared.begin);
+    throw error;
+  }
+}
+
+async function makeAll(docker: Docker, { id, units }: RestorePlan, prepared: Prepared): Promise<void> {
+  const done = new Set<string>();
+  for (const place of units.flatMap(({ places }) => places)) {
+    if (!place.live) continue;
+    const key = JSON.stringify(place.live);
+    const swap = done.has(key)
+      ? undefined
+      : await ('volume' in place.live
+          ? besideVolume(docker, prepared, place, place.live.volume)
+          : besideFolder(prepared, place.live.folder));
+    done.add(key);
+    if (swap) prepared.begin.swaps.push(swap);
+    nameScratch(prepared, place, id);
+  }
+}
+
+const scratchVolume = (volume: string, id: string): string => `${volume}-restore-${id}`;
+const scratchFolder = (folder: string, id: string): string => join(dirname(folder), `.${basename(folder)}-restore-${id}`);
+
+function nameScratch({ volumes, folders }: Prepared, { saved, live }: Place, id: string): void {
+  if (!live) return;
+  const scratch = 'volume' in live ? scratchVolume(live.volume, id) : scratchFolder(live.folder, id);
+  for (const spot of [saved, live]) {
+    if ('volume' in spot) volumes[spot.volume] = scratch;
+    else folders[spot.folder] = scratch;
+  }
+}
+
+async function besideVolume(docker: Docker, { begin }: Prepared, { key }: Place, volume: string): Promise<Swap> {
+  const { id, project } = begin;
+  const found =
+    (await docker.findVolume(volume)) ??
+    (await docker.createVolume(volume, { [COMPOSE.project]: project, ...(key === undefined ? {} : { [COMPOSE.volume]: key }) }));
+  const staged = await docker.createVolume(scratchVolume(volume, id), scratchLabels(id));
+  const kept = await docker.createVolume(keptName(volume, id), { [OURS.kept]: id, [OURS.project]: project });
+  begin.keptVolumes.push(kept.Name);
+  return { what: `volume ${volume}`, live: found.Mountpoint, staged: staged.Mountpoint, kept: kept.Mountpoint };
+}
+
+async function besideFolder({ begin }: Prepared, folder: string): Promise<Swap> {
+  const { id } = begin;
+  const staged = scratchFolder(folder, id);
+  await mkdir(staged, { mode: 0o700 });
+  begin.scratchFolders.push(staged);
+  return { what: folder, live: folder, staged, kept: keptName(folder, id) };
+}
+
+/** Removes what the restore made only for itself. What holds old content stays. */
+export async function clear(docker: Docker, { id, swaps, keptVolumes, scratchFolders }: Begin): Promise<void> {
+  // The engine removes a volume only with its folder, and a swap has given it away.
+  for (const { staged } of swaps) await mkdir(staged, { recursive: true });
+  await removeScratch(docker, id);
+  for (const folder of scratchFolders) await rm(folder, { recursive: true, force: true });
+  for (const name of keptVolumes) {
+    const volume = await docker.findVolume(name);
+    if (!volume || volume.Labels?.[OURS.kept] !== id || !(await isEmpty(volume.Mountpoint))) continue;
+    await mkdir(volume.Mountpoint, { recursive: true });
+    await docker.removeVolume(name);
+  }
+}
+
+async function isEmpty(folder: string): Promise<boolean> {
+  try {
+    return (await readdir(folder)).length === 0;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true;
+    throw new Failure('RESTORE_FAILED', `cannot look into ${folder}`, { where: folder, cause: error });
+  }
+}

@@ -1,0 +1,127 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { placeOf } from '../export/place.ts';
+import type { Restic } from '../restic/program.ts';
+import type { StageWorld } from '../stage/model.ts';
+import { manifest, origin, store } from './fixtures.ts';
+import { chooseStores, requireTarget, restoreToFolder } from './to-folder.ts';
+
+let top = '';
+let target = '';
+beforeEach(async () => {
+  top = await mkdtemp(join(tmpdir(), 'composure-to-folder-'));
+  target = join(top, 'target');
+});
+afterEach(() => rm(top, { recursive: true, force: true }));
+
+const world = { report: () => {}, signal: new AbortController().signal } as unknown as StageWorld;
+const files = store('app/files/uploads', { origin: origin('/data', { volume: 'shop_uploads' }) });
+
+/** A repository whose snapshots list these entries. What it is asked besides listing is noted. */
+function repository(entries: { path: string; type: string }[], asked: string[] = []): Restic {
+  return {
+    version: '0.19.1',
+    repository: '/repository',
+    run: async (args, options) => {
+      if (args[0] !== 'ls') asked.push(args.join(' '));
+      else
+        for (const entry of entries) options?.onLine?.(JSON.stringify({ message_type: 'node', struct_type: 'node', ...entry }), 'stdout');
+      return { code: 0, stdout: '', stderr: '' };
+    },
+    async *read() {
+      yield Buffer.from('a dump');
+    },
+  };
+}
+
+test.each([
+  ['..', [{ path: '/../evil', type: 'file' }]],
+  [
+    '.. further down',
+    [
+      { path: '/a', type: 'dir' },
+      { path: '/a/../../evil', type: 'file' },
+    ],
+  ],
+  ['a path that is not of the snapshot', [{ path: 'etc/passwd', type: 'file' }]],
+  [
+    'a file through a link',
+    [
+      { path: '/link', type: 'symlink' },
+      { path: '/link/evil', type: 'file' },
+    ],
+  ],
+  [
+    'a folder that is a link as well',
+    [
+      { path: '/a', type: 'symlink' },
+      { path: '/a', type: 'dir' },
+    ],
+  ],
+])('a snapshot with %s is refused before anything is written', async (_title, entries) => {
+  const asked: string[] = [];
+  await expect(restoreToFolder(world, repository(entries, asked), manifest([files]), [files], target)).rejects.toMatchObject({
+    code: 'RESTORE_FAILED',
+    message: expect.stringContaining('does not stay within the folder'),
+  });
+  expect(asked).toEqual([]);
+  expect(await readdir(target)).toEqual([]);
+  expect(await readdir(top)).toEqual(['target']);
+});
+
+test.each(['../../evil', '/etc/evil', '..', 'a/../../evil', ''])('a store that is called %j has its place in the folder', async (name) => {
+  const hostile = [
+    store('db/postgres/x', { path: `/${name}.dump` }),
+    store('app/files/x', { name, origin: origin('/data', { volume: 'v' }) }),
+    store('x/redis', { service: name, kind: 'redis', path: '/redis.rdb' }),
+  ];
+  for (const one of hostile) expect(join(target, placeOf(one)).startsWith(`${target}/`), placeOf(one)).toBe(true);
+  const dumps = hostile.filter(({ kind }) => kind !== 'files');
+  await restoreToFolder(world, repository([]), manifest(dumps), dumps, target);
+  expect(await readdir(top)).toEqual(['target']);
+});
+
+test('a folder in which something is, a file and a link to a folder are refused and left as they are', async () => {
+  await mkdir(target);
+  await writeFile(join(target, 'own'), 'mine');
+  await expect(restoreToFolder(world, repository([]), manifest([files]), [files], target)).rejects.toMatchObject({
+    code: 'RESTORE_REFUSED',
+    message: `the folder ${target} is not empty`,
+  });
+  expect(await readFile(join(target, 'own'), 'utf8')).toBe('mine');
+  await expect(requireTarget(join(target, 'own'), [])).rejects.toMatchObject({
+    code: 'RESTORE_REFUSED',
+    message: `${target}/own is no folder`,
+  });
+  await symlink(target, join(top, 'link'));
+  await expect(requireTarget(join(top, 'link'), [])).rejects.toMatchObject({ code: 'RESTORE_REFUSED' });
+});
+
+test('what does not fit is known before it is begun', async () => {
+  await expect(requireTarget(target, [store('db/postgres/x', { bytes: 2 ** 60 })])).rejects.toMatchObject({ code: 'DISK_FULL' });
+});
+
+test('of a restore that fails nothing stays', async () => {
+  const dump = store('db/postgres/shop');
+  const breaking: Restic = {
+    ...repository([]),
+    async *read() {
+      yield Buffer.from('half');
+      throw new Error('the storage is gone');
+    },
+  };
+  await expect(restoreToFolder(world, breaking, manifest([dump]), [dump], target)).rejects.toThrow('the storage is gone');
+  expect(await readdir(target)).toEqual([]);
+});
+
+test('names choose stores, and an unknown one lists what there is', () => {
+  const set = manifest([store('project'), store('db/postgres/shop'), files]);
+  const ids = (...only: string[]) => chooseStores(set, only).map(({ id }) => id);
+  expect(ids()).toEqual(['project', 'db/postgres/shop', 'app/files/uploads']);
+  expect(ids('db', '/data')).toEqual(['db/postgres/shop', 'app/files/uploads']);
+  expect(ids('shop_uploads')).toEqual(['app/files/uploads']);
+  expect(ids('project')).toEqual(['project']);
+  expect(() => ids('db', 'cache')).toThrow('has nothing that is called cache');
+});

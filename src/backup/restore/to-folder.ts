@@ -1,0 +1,112 @@
+import { createWriteStream } from 'node:fs';
+import { mkdir, readdir, rm, statfs, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { formatBytes } from '../../autoscale/amounts.ts';
+import { Failure } from '../../kit/errors.ts';
+import { storageFailure } from '../../kit/files.ts';
+import { readStore } from '../export/archive.ts';
+import { isFolder, placeOf } from '../export/place.ts';
+import { exportReadme } from '../export/readme.ts';
+import type { Manifest, SavedStore } from '../model.ts';
+import type { Restic } from '../restic/program.ts';
+import type { StageWorld } from '../stage/model.ts';
+import { restoreFiles } from '../stage/restore-files.ts';
+import { unknownStore } from './units.ts';
+
+/** The stores that are meant by names: a store's id, a service, a volume, a path; all where nothing is named. Throws STORE_UNKNOWN. Pure. */
+export function chooseStores(manifest: Manifest, only: readonly string[]): SavedStore[] {
+  if (only.length === 0) return manifest.stores;
+  const names = ({ id, service, origin }: SavedStore): string[] => [
+    id,
+    service,
+    ...(origin ? [origin.folder, origin.target, ...(origin.volume === undefined ? [] : [origin.volume])] : []),
+  ];
+  const unknown = only.find((name) => !manifest.stores.some((store) => names(store).includes(name)));
+  if (unknown !== undefined) throw unknownStore(unknown, manifest);
+  return manifest.stores.filter((store) => names(store).some((name) => only.includes(name)));
+}
+
+/** Refuses a folder in which something is: nothing of it is written over. Throws RESTORE_REFUSED, DISK_FULL. */
+export async function requireTarget(folder: string, stores: readonly SavedStore[]): Promise<void> {
+  const found = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    if (error.code !== 'ENOTDIR') throw storageFailure(error, folder);
+    throw new Failure('RESTORE_REFUSED', `${folder} is no folder`, { where: folder, next: 'name a folder that is new or empty' });
+  });
+  if (found.length > 0) {
+    throw new Failure('RESTORE_REFUSED', `the folder ${folder} is not empty`, {
+      where: folder,
+      details: found.slice(0, 5),
+      next: 'name a folder that is new or empty: nothing in it is written over',
+    });
+  }
+  const bytes = stores.reduce((sum, store) => sum + store.bytes, 0);
+  const { bavail, bsize } = await statfs(await existing(folder));
+  if (bytes <= bavail * bsize) return;
+  throw new Failure('DISK_FULL', `what is to be written has ${formatBytes(bytes)}, and ${formatBytes(bavail * bsize)} are free`, {
+    where: folder,
+    next: 'name a folder on a larger disk, or restore less: --only NAME',
+  });
+}
+
+async function existing(folder: string): Promise<string> {
+  for (let path = folder; ; path = dirname(path))
+    if (
+      await readdir(path).then(
+        () => true,
+        () => false,
+      )
+    )
+      return path;
+}
+
+/**
+ * Writes stores out as files: dumps as their programs made them, volumes as folders with every owner and mode. Nothing is written outside of the
+ * folder, which is new or empty; when anything fails, nothing of it stays. Throws RESTORE_REFUSED, RESTORE_FAILED, DISK_FULL, REPOSITORY_*.
+ */
+export async function restoreToFolder(
+  world: StageWorld,
+  restic: Restic,
+  manifest: Manifest,
+  stores: readonly SavedStore[],
+  folder: string,
+): Promise<{ id: string; path: string }[]> {
+  await requireTarget(folder, stores);
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    throw storageFailure(error, folder);
+  });
+  try {
+    const written: { id: string; path: string }[] = [];
+    for (const store of stores) {
+      const path = join(folder, placeOf(store));
+      await inStep(world, store, () => writeStore(world, restic, manifest, store, path));
+      written.push({ id: store.id, path });
+    }
+    const part = { ...manifest, stores: [...stores] };
+    await writeFile(join(folder, 'README.md'), exportReadme(part), { mode: 0o600, flag: 'wx' });
+    await writeFile(join(folder, 'manifest.json'), `${JSON.stringify(part, undefined, 2)}\n`, { mode: 0o600, flag: 'wx' });
+    return written;
+  } catch (error) {
+    for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true, force: true });
+    throw storageFailure(error, folder);
+  }
+}
+
+async function writeStore(world: StageWorld, restic: Restic, { set }: Manifest, store: SavedStore, path: string): Promise<void> {
+  await mkdir(isFolder(store) ? path : dirname(path), { recursive: true, mode: 0o700 });
+  if (isFolder(store)) await restoreFiles(restic, store, path, world);
+  else await pipeline(readStore(restic, store, set, world.signal), createWriteStream(path, { mode: 0o600, flags: 'wx' }));
+}
+
+async function inStep({ report }: StageWorld, { id }: SavedStore, work: () => Promise<void>): Promise<void> {
+  const began = performance.now();
+  report({ kind: 'step-start', step: `write:${id}`, text: `write ${id}` });
+  try {
+    await work();
+  } catch (error) {
+    report({ kind: 'step-failed', step: `write:${id}`, text: '', ms: performance.now() - began });
+    throw error;
+  }
+  report({ kind: 'step-done', step: `write:${id}`, text: '', ms: performance.now() - began });
+}
