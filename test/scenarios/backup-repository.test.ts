@@ -25,11 +25,13 @@ test('a repository from its creation to what is pruned from it', async () => {
       const { code, out, err } = await p.composure(['backup', ...args]);
       return { code, out: out.replaceAll(p.name, 'shop'), err };
     };
+    const wrong = (...args: string[]) => p.composure(['backup', ...args], { env: { RESTIC_PASSWORD: 'another' } });
     const repository = join(p.folder, 'repository');
     const secrets = join(p.folder, 'secrets.age.yaml');
     expect((await p.compose(['up', '-d', '--wait'])).code).toBe(0);
 
     expect(await backup('list')).toMatchObject({ code: 3, err: expect.stringMatching(/no RESTIC_PASSWORD.*composure backup init/s) });
+    expect(await wrong('list')).toMatchObject({ code: 4, err: expect.stringContaining('REPOSITORY_MISSING') });
     const dry = await backup('init', '--dry-run');
     expect(dry).toMatchObject({ code: 0 });
     expect(dry.out).toMatch(
@@ -44,7 +46,6 @@ test('a repository from its creation to what is pruned from it', async () => {
     expect(password).toMatch(/^[\w-]{43}$/);
     expect(made.out + made.err + (await readFile(secrets, 'utf8'))).not.toContain(password);
     expect((await backup('init', '--yes')).out).toContain('is a repository already, and RESTIC_PASSWORD opens it');
-    const wrong = (...args: string[]) => p.composure(['backup', ...args], { env: { RESTIC_PASSWORD: 'another' } });
     expect(await wrong('init', '--yes')).toMatchObject({ code: 4, err: expect.stringContaining('REPOSITORY_PASSWORD') });
     expect(await wrong('verify')).toMatchObject({ code: 4, err: expect.stringContaining('REPOSITORY_PASSWORD') });
     expect(await backup('list')).toMatchObject({ code: 0, out: expect.stringContaining('has no backup of shop yet') });

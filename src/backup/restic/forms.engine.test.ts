@@ -43,7 +43,10 @@ const settings = (repository: string): BackupSettings => ({
   cpus: 1,
 });
 
-const open = (form: string, kind: string, password = PASSWORD): Promise<Restic> => {
+type Form = 'on the PATH' | 'in its image';
+type Kind = 'a folder' | 'S3' | 'SFTP';
+
+const open = (form: Form, kind: Kind, password = PASSWORD): Promise<Restic> => {
   const repository = {
     'a folder': join(folder, `repository of ${form}`),
     S3: `${s3.repository}-${form === 'on the PATH' ? 'path' : 'image'}`,
@@ -59,43 +62,53 @@ const open = (form: string, kind: string, password = PASSWORD): Promise<Restic> 
   );
 };
 
-describe.each(['on the PATH', 'in its image'])('restic %s', (form) => {
-  test.concurrent.each(['a folder', 'S3', 'SFTP'])('saves into %s, lists, checks and gives back what was saved', async (kind) => {
-    const restic = await open(form, kind);
-    expect(await findRepository(restic)).toBe('missing');
-    await createRepository(restic);
-    expect(await findRepository(restic)).toBe('open');
-    expect(await findRepository(await open(form, kind, 'another'))).toBe('other password');
+/** Enough to prove that the two forms and the three kinds of repository work alike. */
+async function savesAndGivesBack(form: Form, kind: Kind): Promise<void> {
+  const restic = await open(form, kind);
+  expect(await findRepository(restic)).toBe('missing');
+  await createRepository(restic);
+  expect(await findRepository(restic)).toBe('open');
+  expect(await findRepository(await open(form, kind, 'another'))).toBe('other password');
 
-    const scratch = await mkdtemp(join(folder, 'scratch-'));
-    const saved = await saveStream(restic, {
-      file: 'note',
-      tags: tagsOf('shop', 'one', 'manifest'),
-      scratch,
-      host: 'here',
-      stream: chunksOf('first\n', 'second\n'),
-      verdict: async () => undefined,
-    });
-    const source = join(folder, 'data, with a "comma"');
-    const files = await saveFolder(restic, { folder: source, tags: tagsOf('shop', 'one', 'files'), exclude: [], host: 'here' });
-    const [set] = await listSets(restic, 'shop');
-    expect(set).toMatchObject({ set: 'one', complete: true, host: 'here' });
-    expect(set?.snapshots.map(({ store }) => store)).toEqual(['manifest', 'files']);
-
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of restic.read(['dump', saved.snapshot, '/note'], 'read the note')) chunks.push(chunk);
-    expect(Buffer.concat(chunks).toString()).toBe('first\nsecond\n');
-    const target = join(folder, `restored-${kind}-${form}`);
-    await mkdir(target);
-    expect(await restic.run(['restore', files.snapshot, '--target', target], { writes: [target] })).toMatchObject({ code: 0 });
-    expect(await readFile(join(target, 'file'), 'utf8')).toBe('content');
-    expect(await restic.run(['check', '--read-data'])).toMatchObject({ code: 0 });
-    expect((await restic.run(['list', 'locks', '--no-lock'])).stdout).toBe('');
+  const scratch = await mkdtemp(join(folder, 'scratch-'));
+  const saved = await saveStream(restic, {
+    file: 'note',
+    tags: tagsOf('shop', 'one', 'manifest'),
+    scratch,
+    host: 'here',
+    stream: chunksOf('first\n', 'second\n'),
+    verdict: async () => undefined,
   });
+  const source = join(folder, 'data, with a "comma"');
+  const files = await saveFolder(restic, { folder: source, tags: tagsOf('shop', 'one', 'files'), exclude: [], host: 'here' });
+  const [set] = await listSets(restic, 'shop');
+  expect(set).toMatchObject({ set: 'one', complete: true, host: 'here' });
+  expect(set?.snapshots.map(({ store }) => store)).toEqual(['manifest', 'files']);
 
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of restic.read(['dump', saved.snapshot, '/note'], 'read the note')) chunks.push(chunk);
+  expect(Buffer.concat(chunks).toString()).toBe('first\nsecond\n');
+  const target = join(folder, `restored-${kind}-${form}`);
+  await mkdir(target);
+  expect(await restic.run(['restore', files.snapshot, '--target', target], { writes: [target] })).toMatchObject({ code: 0 });
+  expect(await readFile(join(target, 'file'), 'utf8')).toBe('content');
+  expect(await restic.run(['check', '--read-data'])).toMatchObject({ code: 0 });
+  expect((await restic.run(['list', 'locks', '--no-lock'])).stdout).toBe('');
+}
+
+test.concurrent.each<[Form, Kind]>([
+  ['on the PATH', 'a folder'],
+  ['on the PATH', 'S3'],
+  ['on the PATH', 'SFTP'],
+  // Of the others a whole backup is made from the image elsewhere, or nothing but the network is different.
+  ['in its image', 'SFTP'],
+])('restic %s saves into %s, lists, checks and gives back what was saved', savesAndGivesBack);
+
+describe.each<Form>(['on the PATH', 'in its image'])('restic %s', (form) => {
   test('a reader that cannot be served says why', async () => {
-    const restic = await open(form, 'a folder', 'another');
-    await expect(restic.read(['dump', 'latest', '/note'], 'read the note').next()).rejects.toMatchObject({ code: 'REPOSITORY_PASSWORD' });
+    const path = form === 'on the PATH' ? (process.env.PATH ?? '') : pathWithoutRestic();
+    const nowhere = await openRestic(settings(join(folder, 'nowhere')), { RESTIC_PASSWORD: 'x' }, { env: { ...process.env, PATH: path } });
+    await expect(nowhere.read(['dump', 'latest', '/note'], 'read the note').next()).rejects.toMatchObject({ code: 'REPOSITORY_MISSING' });
   });
 
   test('keeps secrets out of arguments and of docker inspect, and passes limits on', async () => {
