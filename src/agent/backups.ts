@@ -103,7 +103,7 @@ async function startJob(options: BackupsOptions, registration: Registration, { j
     onLine: (line) => passOn(report, project, line),
   });
   const { code } = answer;
-  const last = (await readResults(stateFolder, project)).findLast(({ kind }) => kind === job);
+  const last = (await readResults(stateFolder, project)).findLast(({ kind, scheduled }) => kind === job && scheduled);
   const isNoted = last !== undefined && last.endedAt >= startedAt;
   if (code === 0) report({ kind: 'note', text: `${project}: backup ${job} went well` });
   else report({ kind: 'warning', text: `${project}: backup ${job} failed: ${(isNoted ? last.message : undefined) ?? lastWords(answer)}` });

@@ -217,6 +217,8 @@ export interface BackupResult {
   ok: boolean;
   /** Id of the set that it was about. */
   set?: string;
+  /** The services that alone were asked for. Such a run says nothing about the project's backups: it counts for no schedule, metric or heartbeat. */
+  only?: string[];
   /** A Failure's code and message. */
   code?: string;
   message?: string;

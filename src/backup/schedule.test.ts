@@ -67,6 +67,12 @@ describe('what is due', () => {
       ['prune 2026-11-25T03:31:00.000Z'],
     ],
     [
+      'a run of chosen services does not stand for one of the project',
+      '2026-11-25T04:00:00Z',
+      [...all, result('run', '2026-11-25T03:30:00Z', { only: ['db'] })],
+      ['run 2026-11-25T03:15:00.000Z'],
+    ],
+    [
       'pruning after a run, once a day',
       '2026-11-25T03:20:00Z',
       [...all, result('run', '2026-11-25T03:15:00Z')],

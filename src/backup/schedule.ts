@@ -1,6 +1,7 @@
 import { Cron } from 'croner';
 import type { BackupSettings } from '../project/model.ts';
 import type { BackupResult } from './model.ts';
+import { ofTheProject } from './run/history.ts';
 
 /** What the agent starts by itself. */
 export type Job = 'run' | 'prune' | 'verify' | 'drill';
@@ -39,7 +40,7 @@ export function dueJobs(course: Course, now: Date): DueJob[] {
 export function nextTime({ settings, since, history: noted }: Course, job: Job, now: Date): Date | undefined {
   if (settings.repository === undefined || settings.schedule === undefined) return undefined;
   // A clock that was ahead and was put right must not put the next backup off until then.
-  const history = noted.filter(({ startedAt }) => Date.parse(startedAt) <= now.getTime());
+  const history = ofTheProject(noted).filter(({ startedAt }) => Date.parse(startedAt) <= now.getTime());
   const last = history.findLast(({ kind }) => kind === job);
   const from = new Date(Math.max(Math.min(Date.parse(since), now.getTime()), last === undefined ? 0 : Date.parse(last.startedAt)));
   if (job === 'prune') return nextPrune(history, last);

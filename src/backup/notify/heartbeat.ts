@@ -6,6 +6,6 @@ export const heartbeat: Channel = {
   kind: 'heartbeat',
   events: ['recovered', 'succeeded'],
   async send(address, { result }, signal) {
-    if (result.kind === 'run') await ask(address, { signal });
+    if (result.kind === 'run' && result.only === undefined) await ask(address, { signal });
   },
 };

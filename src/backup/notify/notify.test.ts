@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
-import { channelContract, TIDINGS, telling, withServer } from './contract.ts';
+import { channelContract, result, TIDINGS, telling, withServer } from './contract.ts';
 import { heartbeat } from './heartbeat.ts';
 import { CHANNELS } from './list.ts';
+import { tidingsOf } from './tell.ts';
 import { webhook } from './webhook.ts';
 
 for (const channel of CHANNELS) channelContract(channel);
@@ -12,6 +13,14 @@ test('what there is to tell, in words', () => {
     'backup of shop on server1 failed: db/postgres/app: the dump ended with exit code 1',
     'backup of shop on server1 went well (4.2 s)',
   ]);
+});
+
+test('a backup of chosen services says nothing about those of the project', () => {
+  const part = result({ only: ['db'] });
+  const failed = result({ ok: false });
+  expect(tidingsOf('shop', 'server1', [failed], part).event).toBe('succeeded');
+  expect(tidingsOf('shop', 'server1', [failed, part], result()).event).toBe('recovered');
+  expect(tidingsOf('shop', 'server1', [], { ...part, ok: false, message: 'x' }).text).toBe('backup of db in shop on server1 failed: x');
 });
 
 test('a webhook gets one JSON document', () =>
@@ -35,7 +44,7 @@ test('a webhook gets one JSON document', () =>
     },
   ));
 
-test('a heartbeat is a GET, and of backups only', () =>
+test('a heartbeat is a GET, and of backups of the whole project only', () =>
   withServer(
     () => ({ status: 200 }),
     async (address, asked) => {
@@ -43,6 +52,7 @@ test('a heartbeat is a GET, and of backups only', () =>
       expect(asked).toEqual([{ method: 'GET', path: '/beat', body: '' }]);
       const { succeeded } = TIDINGS;
       await heartbeat.send(new URL(address), { ...succeeded, result: { ...succeeded.result, kind: 'drill' } }, AbortSignal.timeout(1000));
+      await heartbeat.send(new URL(address), { ...succeeded, result: { ...succeeded.result, only: ['db'] } }, AbortSignal.timeout(1000));
       expect(asked).toHaveLength(1);
     },
   ));

@@ -68,6 +68,8 @@ test('metrics are points in time, by project and kind; what never was has none',
     result('run', { set: SET, numbers: { bytes: 1000, addedBytes: 10, stores: 3 } }),
     result('drill', { set: SET, startedAt: '2026-11-24T07:00:00.000Z', endedAt: '2026-11-24T07:01:00.000Z', numbers: { rtoSeconds: 42 } }),
     result('run', { ok: false, startedAt: '2026-11-25T06:12:00.000Z', endedAt: '2026-11-25T06:12:30.000Z' }),
+    // Of chosen services: no sample is of it.
+    result('run', { only: ['db'], startedAt: '2026-11-26T06:12:00.000Z', endedAt: '2026-11-26T06:12:30.000Z', numbers: { bytes: 1 } }),
   ];
   const text = metricsText([
     { project: 'shop', history },

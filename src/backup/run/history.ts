@@ -41,6 +41,9 @@ export function worthKeeping(results: readonly BackupResult[], most: number): Ba
   return proof === undefined || newest.includes(proof) ? newest : [proof, ...newest.slice(1)];
 }
 
+/** Without runs of chosen services, which say nothing about the project's backups. Pure. */
+export const ofTheProject = (history: readonly BackupResult[]): BackupResult[] => history.filter(({ only }) => only === undefined);
+
 /** The newest result of each kind. Pure. */
 export const lastByKind = (history: readonly BackupResult[]): Map<BackupResult['kind'], BackupResult> =>
   new Map(history.map((result) => [result.kind, result]));

@@ -4,7 +4,7 @@ import { listProjects } from '../../state/projects.ts';
 import type { BackupResult } from '../model.ts';
 import { metricsPath } from '../places.ts';
 import { provenSets, readResults } from '../proven.ts';
-import { lastByKind, timeOfSet } from './history.ts';
+import { lastByKind, ofTheProject, timeOfSet } from './history.ts';
 
 interface Sample {
   labels: Record<string, string>;
@@ -93,7 +93,7 @@ const METRICS: readonly Metric[] = [
 /** All projects of a host in Prometheus' text format. Times are points in time, not ages: what is written down does not grow older. Pure. */
 export function metricsText(projects: readonly { project: string; history: readonly BackupResult[] }[]): string {
   return METRICS.flatMap(({ name, help, of }) => {
-    const samples = projects.flatMap(({ project, history }) => of(project, history));
+    const samples = projects.flatMap(({ project, history }) => of(project, ofTheProject(history)));
     if (samples.length === 0) return [];
     return [
       `# HELP ${name} ${help}\n# TYPE ${name} gauge\n`,

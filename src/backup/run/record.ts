@@ -6,14 +6,14 @@ import { appendHistory } from './history.ts';
 import { writeMetrics } from './metrics.ts';
 
 /** How a piece of work on backups ended, as far as it knows by itself. */
-export type Outcome = Pick<BackupResult, 'set' | 'numbers'>;
+export type Outcome = Pick<BackupResult, 'set' | 'only' | 'numbers'>;
 
 /** Refusals before anything was tried: the person who asked reads them, and nobody else has to know. */
 const NO_ATTEMPT: readonly string[] = ['USAGE', 'LOCKED', 'CONFIRMATION_NEEDED', 'DECLINED', 'SET_UNKNOWN'];
 
 /**
  * Does the work and notes how it ended: a line of history, metrics, and whoever is to be told. Throws what the work throws. What cannot be
- * noted or told is a warning. `work` may set `outcome.set` early, so that a failure names it too.
+ * noted or told is a warning. `work` may set `set` and `only` of what it is given early, so that a failure names them too.
  */
 export async function recorded<T extends Outcome>(
   world: BackupWorld,
@@ -30,13 +30,18 @@ export async function recorded<T extends Outcome>(
   } catch (error) {
     const { code, message } = readError(error);
     if (scheduled || known.set !== undefined || !NO_ATTEMPT.includes(code)) {
-      await note({ ok: false, ...(known.set === undefined ? {} : { set: known.set }), numbers: known.numbers ?? {}, code, message });
+      await note({ ok: false, ...named(known), numbers: known.numbers ?? {}, code, message });
     }
     throw error;
   }
-  await note({ ok: true, ...(done.set === undefined ? {} : { set: done.set }), numbers: done.numbers });
+  await note({ ok: true, ...named(done), numbers: done.numbers });
   return done;
 }
+
+const named = ({ set, only }: Partial<Outcome>): Partial<Outcome> => ({
+  ...(set === undefined ? {} : { set }),
+  ...(only === undefined ? {} : { only }),
+});
 
 function readError(error: unknown): { code: string; message: string } {
   if (error instanceof Failure) {

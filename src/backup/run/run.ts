@@ -37,8 +37,10 @@ export interface RunDone extends Outcome {
  * Throws BACKUP_FAILED, BACKUP_NOT_SET_UP, SERVICE_UNKNOWN, LOCKED, REPOSITORY_*, RESTIC_MISSING, DISK_FULL, INTERRUPTED.
  */
 export function runBackup(world: BackupWorld, request: RunRequest): Promise<RunDone> {
-  return recorded(world, { kind: 'run', scheduled: request.scheduled }, (known) =>
-    withBackupLock(world, 'backup', request.waitMs, async (scratch) => {
+  return recorded(world, { kind: 'run', scheduled: request.scheduled }, (known) => {
+    const only = request.only.length > 0 ? { only: [...request.only].sort() } : {};
+    Object.assign(known, only);
+    return withBackupLock(world, 'backup', request.waitMs, async (scratch) => {
       const began = performance.now();
       const { project, stateFolder, report } = world;
       await endHoldsOfDead(world, { project: project.name, waitMs: 10_000 });
@@ -71,14 +73,19 @@ export function runBackup(world: BackupWorld, request: RunRequest): Promise<RunD
           ...(release === undefined ? {} : { release: release.number }),
           images,
           composeHash: createHash('sha256').update(project.resolved).digest('hex'),
-          ...(request.only.length > 0 ? { only: [...request.only].sort() } : {}),
+          ...only,
         },
       });
       const sum = (field: 'bytes' | 'added'): number => manifest.stores.reduce((total, store) => total + store[field], 0);
       const seconds = Math.round((performance.now() - began) / 100) / 10;
-      return { set, manifest, numbers: { bytes: sum('bytes'), addedBytes: sum('added'), stores: manifest.stores.length, seconds } };
-    }),
-  );
+      return {
+        set,
+        ...only,
+        manifest,
+        numbers: { bytes: sum('bytes'), addedBytes: sum('added'), stores: manifest.stores.length, seconds },
+      };
+    });
+  });
 }
 
 /** The plan's stores, or those of the services that were asked for. Throws SERVICE_UNKNOWN, BACKUP_FAILED. */

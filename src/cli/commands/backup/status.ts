@@ -3,7 +3,7 @@ import type { BackupResult } from '../../../backup/model.ts';
 import { backupLockPath } from '../../../backup/places.ts';
 import { provenSets, readResults } from '../../../backup/proven.ts';
 import { type Registration, readRegistration } from '../../../backup/registration.ts';
-import { lastByKind, timeOfSet } from '../../../backup/run/history.ts';
+import { lastByKind, ofTheProject, timeOfSet } from '../../../backup/run/history.ts';
 import { readHolds } from '../../../backup/run/hold.ts';
 import { type Job, nextTime } from '../../../backup/schedule.ts';
 import { readAgentStatus } from '../../../state/agent.ts';
@@ -44,7 +44,7 @@ export async function backupStatusCommand(io: Io, flags: ProjectFlags): Promise<
   ]);
   const status: BackupStatus = {
     project,
-    history,
+    history: ofTheProject(history),
     ...(registration ? { registration } : {}),
     agent: agent?.running ?? false,
     ...(holder ? { busy: describeHolder(holder) } : {}),
