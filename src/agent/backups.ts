@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { BackupResult } from '../backup/model.ts';
 import { readResults } from '../backup/proven.ts';
 import { type Registration, readRegistration } from '../backup/registration.ts';
+import { endKilledRestore } from '../backup/restore/heal.ts';
 import { appendHistory } from '../backup/run/history.ts';
 import { endHoldsOfDead } from '../backup/run/hold.ts';
 import { writeMetrics } from '../backup/run/metrics.ts';
@@ -43,6 +44,8 @@ export async function runBackups(options: BackupsOptions): Promise<void> {
   const attempt = onceSaid(report);
   await attempt('what a killed drill left', async () => void (await removeLeftOvers(options.docker)));
   while (!signal.aborted) {
+    for (const name of await listProjects(options.stateFolder))
+      await attempt(`a killed restore of ${name}`, async () => void (await endKilledRestore({ ...options, project: { name } }, 0)));
     await attempt('containers that a backup held', async () => void (await endHoldsOfDead(options)));
     await attempt('backups', () => startDue(options, tried));
     if (!signal.aborted) await sleep(everyMs, undefined, { signal }).catch(() => {});

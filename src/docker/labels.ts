@@ -36,4 +36,6 @@ export const OURS = {
   scratchKept: 'composure.scratch.kept',
   /** On a volume with what a restore replaced; it is removed by hand. Value: the restore's id. */
   kept: 'composure.kept',
+  /** On a volume that a restore fills before it changes places with the live one. Value: the restore's id. */
+  restore: 'composure.restore',
 } as const;

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openDocker } from '../../src/docker/api.ts';
@@ -226,7 +226,8 @@ test('a folder gets dumps and files; one that is not empty is refused', async ()
 
 test('an export is read by tar and zstd, and its dump by pg_restore', async () => {
   const out = join(p.folder, 'set.tar.zst');
-  succeeds(await p.composure(['backup', 'export', '--set', sets[0] ?? '', '--out', out]));
+  const exported = lastLine(succeeds(await p.composure(['backup', 'export', '--set', sets[0] ?? '', '--out', out, '--json'])).out);
+  expect(exported).toMatchObject({ file: out, written: true, bytes: (await stat(out)).size });
   const into = join(p.folder, 'read');
   await mkdir(into);
   succeeds(await run('tar', ['--extract', '--zstd', '--numeric-owner', '--file', out, '--directory', into]));

@@ -22,7 +22,8 @@ export type RestoreEntry =
       swaps: Swap[];
       /** Volumes that the old content is put into; they are ours until they hold something. */
       keptVolumes: string[];
-      /** Folders beside bind mounts that are filled meanwhile. Scratch volumes carry the id as their label. */
+      /** Volumes, and folders beside bind mounts, that are filled meanwhile. */
+      scratchVolumes: string[];
       scratchFolders: string[];
     }
   /** In the order that they stop. */

@@ -18,7 +18,7 @@ import { observeRestore } from './observe.ts';
 import { planRestore } from './plan.ts';
 import { keptName } from './print.ts';
 import { planSafety, type SafetyPlan, saveSafety } from './safety.ts';
-import { clear, type Prepared, prepare } from './scratch.ts';
+import { clear, clearForgotten, type Prepared, prepare } from './scratch.ts';
 import { openRestoreJournal, swapIn } from './swap-in.ts';
 import { requireSame } from './to-project.ts';
 import { chooseUnits, unitsOf } from './units.ts';
@@ -80,6 +80,7 @@ export function restoreInPlace(world: BackupWorld, restic: Restic, request: Rest
       if (!(await request.confirm(plan))) throw new Failure('DECLINED', 'not confirmed; nothing was touched');
       const began = performance.now();
       await removeLeftOvers(world.docker);
+      await clearForgotten(world.docker, plan.project);
       const prepared = await prepare(world.docker, plan);
       const journal = await openRestoreJournal(world, request.afterEntry);
       try {

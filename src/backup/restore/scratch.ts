@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import type { Docker } from '../../docker/api.ts';
 import { COMPOSE, OURS } from '../../docker/labels.ts';
 import { Failure } from '../../kit/errors.ts';
-import { removeScratch, scratchLabels } from '../stage/scratch.ts';
+import { removeScratch } from '../stage/scratch.ts';
 import type { Begin } from './journal.ts';
 import type { Place, RestorePlan } from './model.ts';
 import { keptName } from './print.ts';
@@ -21,7 +21,17 @@ export interface Prepared {
 export async function prepare(docker: Docker, plan: RestorePlan): Promise<Prepared> {
   const { id, project, set } = plan;
   const prepared: Prepared = {
-    begin: { kind: 'begin', at: new Date().toISOString(), id, project, set, swaps: [], keptVolumes: [], scratchFolders: [] },
+    begin: {
+      kind: 'begin',
+      at: new Date().toISOString(),
+      id,
+      project,
+      set,
+      swaps: [],
+      keptVolumes: [],
+      scratchVolumes: [],
+      scratchFolders: [],
+    },
     volumes: {},
     folders: {},
   };
@@ -67,10 +77,13 @@ async function besideVolume(docker: Docker, { begin }: Prepared, { key }: Place,
   const found =
     (await docker.findVolume(volume)) ??
     (await docker.createVolume(volume, { [COMPOSE.project]: project, ...(key === undefined ? {} : { [COMPOSE.volume]: key }) }));
-  const staged = await docker.createVolume(scratchVolume(volume, id), scratchLabels(id));
+  // Not by the label of scratch: whoever removes what a killed process left would take away what the way back needs.
+  const staged = await docker.createVolume(scratchVolume(volume, id), { [OURS.restore]: id, [OURS.project]: project });
+  begin.scratchVolumes.push(staged.Name);
   const kept = await docker.createVolume(keptName(volume, id), { [OURS.kept]: id, [OURS.project]: project });
   begin.keptVolumes.push(kept.Name);
-  return { what: `volume ${volume}`, live: found.Mountpoint, staged: staged.Mountpoint, kept: kept.Mountpoint };
+  const wasEmpty = await isEmpty(found.Mountpoint);
+  return { what: `volume ${volume}`, live: found.Mountpoint, staged: staged.Mountpoint, kept: kept.Mountpoint, wasEmpty };
 }
 
 async function besideFolder({ begin }: Prepared, folder: string): Promise<Swap> {
@@ -78,21 +91,34 @@ async function besideFolder({ begin }: Prepared, folder: string): Promise<Swap> 
   const staged = scratchFolder(folder, id);
   await mkdir(staged, { mode: 0o700 });
   begin.scratchFolders.push(staged);
-  return { what: folder, live: folder, staged, kept: keptName(folder, id) };
+  return { what: folder, live: folder, staged, kept: keptName(folder, id), wasEmpty: await isEmpty(folder) };
 }
 
 /** Removes what the restore made only for itself. What holds old content stays. */
-export async function clear(docker: Docker, { id, swaps, keptVolumes, scratchFolders }: Begin): Promise<void> {
-  // The engine removes a volume only with its folder, and a swap has given it away.
-  for (const { staged } of swaps) await mkdir(staged, { recursive: true });
+export async function clear(docker: Docker, { id, swaps, keptVolumes, scratchVolumes, scratchFolders }: Begin): Promise<void> {
   await removeScratch(docker, id);
+  for (const name of scratchVolumes) await dropVolume(docker, name);
   for (const folder of scratchFolders) await rm(folder, { recursive: true, force: true });
+  // Of a scratch volume that somebody removed meanwhile, the way back may have made the folder anew.
+  for (const { staged } of swaps) await rm(staged, { recursive: true, force: true });
   for (const name of keptVolumes) {
     const volume = await docker.findVolume(name);
-    if (!volume || volume.Labels?.[OURS.kept] !== id || !(await isEmpty(volume.Mountpoint))) continue;
-    await mkdir(volume.Mountpoint, { recursive: true });
-    await docker.removeVolume(name);
+    if (volume?.Labels?.[OURS.kept] === id && (await isEmpty(volume.Mountpoint))) await dropVolume(docker, name);
   }
+}
+
+/** Removes what restores that were killed before their journal began have left of a project. The caller has ended the others. */
+export async function clearForgotten(docker: Docker, project: string): Promise<void> {
+  for (const { Name, Labels } of await docker.listVolumes())
+    if (Labels?.[OURS.restore] !== undefined && Labels[OURS.project] === project) await dropVolume(docker, Name);
+}
+
+async function dropVolume(docker: Docker, name: string): Promise<void> {
+  const volume = await docker.findVolume(name);
+  if (!volume) return;
+  // The engine removes a volume only with its folder, and a swap has given it away.
+  await mkdir(volume.Mountpoint, { recursive: true });
+  await docker.removeVolume(name);
 }
 
 async function isEmpty(folder: string): Promise<boolean> {

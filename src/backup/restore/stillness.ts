@@ -8,11 +8,11 @@ import type { Project } from '../../project/model.ts';
 import { evidence, listProjectContainers, nameOf, startNamed, stopGently } from '../../rollout/containers.ts';
 import { judgeContainer } from '../../rollout/gate.ts';
 import type { StoppedContainer } from './journal.ts';
-import { startOrder } from './order.ts';
 
 export interface StillWorld {
   docker: Docker;
-  project: Pick<Project, 'name' | 'services'>;
+  /** Services only for their health checks' patience: whoever ends a killed restore need not know them. */
+  project: Pick<Project, 'name'> & Partial<Pick<Project, 'services'>>;
   report: Report;
   signal: AbortSignal;
 }
@@ -60,13 +60,13 @@ export async function stopAll({ docker }: StillWorld, containers: readonly Stopp
 }
 
 /**
- * Starts them in dependency order and waits until each is healthy, or steady where it has no health check. Throws RESTORE_FAILED with the
+ * Starts them in the order opposite to the list's, in which they stop, service by service, and waits until each is healthy, or steady where it has no health check. Throws RESTORE_FAILED with the
  * container's own words. With the old data back (`end` old) nothing is better to be had: what is not well then is a warning.
  */
 export async function startAll(world: StillWorld, containers: readonly StoppedContainer[], end: 'old' | 'new'): Promise<void> {
   const { docker, project, report } = world;
   const present = await listProjectContainers(docker, project.name);
-  for (const service of startOrder(project, [...new Set(containers.map((one) => one.service))])) {
+  for (const service of [...new Set(containers.map((one) => one.service))].reverse()) {
     const meant = containers.filter((one) => one.service === service && !(end === 'old' && one.was === 'off'));
     try {
       const ids = meant.flatMap((one) => idNow(present, one, report));
@@ -91,7 +91,7 @@ function idNow(present: readonly ContainerSummary[], { id, service, number }: St
 }
 
 async function untilGood({ docker, project, signal }: StillWorld, service: string, id: string): Promise<void> {
-  const check = project.services[service]?.healthcheck;
+  const check = project.services?.[service]?.healthcheck;
   const timeoutMs = 60_000 + (check ? check.startPeriodMs + check.retries * (check.intervalMs + check.timeoutMs) : 0);
   const bad = await waitFor(
     async () => {

@@ -8,7 +8,7 @@ let top = '';
 let swap: Swap;
 beforeEach(async () => {
   top = await mkdtemp(join(tmpdir(), 'composure-swap-'));
-  swap = { what: 'volume data', live: join(top, 'a/_data'), staged: join(top, 'b/_data'), kept: join(top, 'c/_data') };
+  swap = { what: 'volume data', live: join(top, 'a/_data'), staged: join(top, 'b/_data'), kept: join(top, 'c/_data'), wasEmpty: false };
   for (const path of [swap.live, swap.staged, swap.kept]) await mkdir(path, { recursive: true });
   await writeFile(join(swap.live, 'file'), 'old');
   await writeFile(join(swap.staged, 'file'), 'new');
@@ -58,6 +58,7 @@ test.each([
 
 test('an empty volume is replaced and comes back empty', async () => {
   await rm(join(swap.live, 'file'));
+  swap.wasEmpty = true;
   await putNew(swap);
   expect(await content(swap.live)).toBe('new');
   await putOld(swap);
@@ -67,6 +68,7 @@ test('an empty volume is replaced and comes back empty', async () => {
 test('without any content in place nothing is moved, and where it may be is said', async () => {
   await rm(swap.live, { recursive: true });
   await rm(swap.staged, { recursive: true });
+  await rm(swap.kept, { recursive: true });
   const refused = expect.objectContaining({
     code: 'RESTORE_FAILED',
     message: 'volume data: neither its old nor its new content is in place',
@@ -74,6 +76,22 @@ test('without any content in place nothing is moved, and where it may be is said
   await expect(putNew(swap)).rejects.toEqual(refused);
   await expect(putOld(swap)).rejects.toEqual(refused);
 });
+
+test.each([
+  [0, 'old'],
+  [1, 'between'],
+  [2, 'new'],
+])(
+  'killed at moment %i, and its scratch removed by somebody, it is known to be %s and leads back to the old content',
+  async (moment, state) => {
+    await crashedAfter[moment]?.();
+    await rm(join(swap.staged, '..'), { recursive: true });
+    expect(await swapState(swap)).toBe(state);
+    await putOld(swap);
+    await putOld(swap);
+    expect(await content(swap.live)).toBe('old');
+  },
+);
 
 test('old content is never lost to what lies where it should be put aside', async () => {
   await writeFile(join(swap.kept, 'file'), 'of somebody else');

@@ -12,22 +12,29 @@ export interface Swap {
   staged: string;
   /** Where the old content goes: nothing is there, or an empty folder. */
   kept: string;
+  /** The live folder held nothing before: then an empty `kept` is what was there. */
+  wasEmpty: boolean;
 }
 
 /** Which of both is in place. `between`: the old content was put aside, and a crash came before the new one was in. */
 export type SwapState = 'old' | 'between' | 'new';
 
-/** Told by which folders there are, so that a crash at any moment leaves a state that is known. Throws RESTORE_FAILED when it fits none. */
-export async function swapState({ what, live, staged, kept }: Swap): Promise<SwapState> {
+/**
+ * Told by which folders there are, so that a crash at any moment leaves a state that is known, also when somebody has removed the scratch
+ * meanwhile. Throws RESTORE_FAILED when nothing is anywhere.
+ */
+export async function swapState({ what, live, staged, kept, wasEmpty }: Swap): Promise<SwapState> {
   const [hasLive, hasStaged, isPutAside] = [await isThere(live), await isThere(staged), await hasEntries(kept)];
   if (hasStaged && hasLive && !(isPutAside && !(await hasEntries(live)))) return 'old';
   // Docker makes an empty folder in the place of a bind mount's source that is missing.
   if (hasStaged) return 'between';
-  if (hasLive) return 'new';
+  // Without anything put aside, the live content is the old one, wherever the new one went.
+  if (hasLive) return isPutAside || wasEmpty ? 'new' : 'old';
+  if (await isThere(kept)) return 'between';
   throw new Failure('RESTORE_FAILED', `${what}: neither its old nor its new content is in place`, {
     where: live,
-    details: [`the old content belongs into ${live}; if it is anywhere, it is in ${kept}`],
-    next: `look what is in ${kept}; composure backup restore brings the content back from a set, also from the one saved before`,
+    details: [`the old content belongs into ${live}; ${kept}, where it was to be kept, does not exist`],
+    next: 'composure backup restore brings the content back from a set, also from the one saved before',
   });
 }
 
@@ -49,6 +56,7 @@ export async function putOld(swap: Swap): Promise<void> {
   if (state === 'new') {
     // Without what was put aside there is nothing to go back to.
     if (!(await isThere(swap.kept))) return;
+    await mkdir(dirname(swap.staged), { recursive: true });
     await move(swap.live, swap.staged);
   }
   await move(swap.kept, swap.live);
