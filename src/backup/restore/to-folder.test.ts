@@ -23,6 +23,7 @@ const files = store('app/files/uploads', { origin: origin('/data', { volume: 'sh
 function repository(entries: { path: string; type: string }[], asked: string[] = []): Restic {
   return {
     version: '0.19.1',
+    atOnce: 1,
     repository: '/repository',
     run: async (args, options) => {
       if (args[0] !== 'ls') asked.push(args.join(' '));

@@ -3,6 +3,7 @@ import { mkdir, readdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { formatBytes } from '../../autoscale/amounts.ts';
+import { atOnce } from '../../kit/at-once.ts';
 import { Failure } from '../../kit/errors.ts';
 import { storageFailure } from '../../kit/files.ts';
 import { readStore } from '../export/archive.ts';
@@ -77,12 +78,11 @@ export async function restoreToFolder(
     throw storageFailure(error, folder);
   });
   try {
-    const written: { id: string; path: string }[] = [];
-    for (const store of stores) {
+    const written = await atOnce(restic.atOnce, stores, world.signal, async (store, signal) => {
       const path = join(folder, placeOf(store));
-      await inStep(world, store, () => writeStore(world, restic, manifest, store, path));
-      written.push({ id: store.id, path });
-    }
+      await inStep(world, store, () => writeStore({ ...world, signal }, restic, manifest, store, path));
+      return { id: store.id, path };
+    });
     const part = { ...manifest, stores: [...stores] };
     await writeFile(join(folder, 'README.md'), exportReadme(part), { mode: 0o600, flag: 'wx' });
     await writeFile(join(folder, 'manifest.json'), `${JSON.stringify(part, undefined, 2)}\n`, { mode: 0o600, flag: 'wx' });

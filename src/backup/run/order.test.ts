@@ -33,18 +33,25 @@ const folder = (
 const text = (batches: Batch[]): string[] =>
   batches.map(({ service, free, held }) =>
     [
-      `${service || 'project'}: ${free.map(({ id }) => id).join(' ')}`,
+      ...(service === undefined ? ['all'] : [service]),
+      ...free.map((stores) => stores.map(({ id }) => id).join(' + ')),
       ...held.map(({ consistency, users, stores }) => `${consistency} ${users.join('+')} for ${stores.map(({ id }) => id).join(' ')}`),
-    ]
-      .join('; ')
-      .replace(/ +;/, ''),
+    ].join(', '),
   );
+const order = (stores: PlannedStore[], ...hooked: string[]): string[] => text(inOrder(stores, new Set(hooked)));
 
-test('databases come first, files after them, the project last', () => {
-  expect(text(inOrder([project, folder('web', 'uploads'), dump('db', 'app'), dump('db', 'stats')]))).toEqual([
-    'db: db/postgres/app db/postgres/stats',
-    'web: web/files/uploads',
-    'project: project',
+test('databases come first, files after them', () => {
+  expect(order([project, folder('web', 'uploads'), dump('db', 'app'), folder('web', 'uploads', 'none', ['web'], 'sqlite')])).toEqual([
+    'all, db/postgres/app + web/sqlite/uploads',
+    'all, project + web/files/uploads',
+  ]);
+});
+
+test('what a service has is saved between its hooks, databases of others before it, their files after it', () => {
+  expect(order([folder('a', 'x'), folder('web', 'uploads'), dump('web'), dump('db'), project], 'web')).toEqual([
+    'all, db/postgres/',
+    'web, web/postgres/, web/files/uploads',
+    'all, a/files/x + project',
   ]);
 });
 
@@ -55,15 +62,17 @@ test('all volumes of a service that are to be of one moment are saved in one sta
     folder('web', 'c'),
     folder('mail', 'd', 'stop'),
   ];
-  expect(text(inOrder(stores))).toEqual([
-    'web: web/files/c; pause web+worker for web/files/a web/files/b',
-    'mail: stop mail for mail/files/d',
+  expect(order(stores)).toEqual([
+    'web, pause web+worker for web/files/a web/files/b',
+    'mail, stop mail for mail/files/d',
+    'all, web/files/c',
   ]);
 });
 
 test('nobody stands still for what is copied through its database', () => {
-  expect(text(inOrder([folder('web', 'a', 'stop', ['web'], 'sqlite'), folder('web', 'a', 'stop'), dump('web')]))).toEqual([
-    'web: web/postgres/ web/sqlite/a; stop web for web/files/a',
+  expect(order([folder('web', 'a', 'stop', ['web'], 'sqlite'), folder('web', 'a', 'stop'), dump('web')])).toEqual([
+    'all, web/sqlite/a + web/postgres/',
+    'web, stop web for web/files/a',
   ]);
 });
 
@@ -75,6 +84,6 @@ test('every store is saved once', () => {
     folder('web', 'y', 'stop'),
     folder('web', 'y', 'stop', ['web'], 'sqlite'),
   ];
-  const all = inOrder(stores).flatMap(({ free, held }) => [...free, ...held.flatMap((group) => group.stores)]);
+  const all = inOrder(stores, new Set(['db'])).flatMap(({ free, held }) => [...free.flat(), ...held.flatMap((group) => group.stores)]);
   expect(all.map(({ id }) => id).sort()).toEqual(stores.map(({ id }) => id).sort());
 });

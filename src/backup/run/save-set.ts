@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { performance } from 'node:perf_hooks';
 import { formatBytes } from '../../autoscale/amounts.ts';
+import { atOnce } from '../../kit/at-once.ts';
 import { Failure } from '../../kit/errors.ts';
 import { readFileIfThere, writeFileDurably } from '../../kit/files.ts';
 import { lockPath } from '../../rollout/journal.ts';
@@ -15,7 +16,7 @@ import { saveStore } from '../save-store.ts';
 import { listSets, MANIFEST_FILE, tagsOf } from '../sets.ts';
 import { hold } from './hold.ts';
 import { runHook } from './hooks.ts';
-import { inOrder } from './order.ts';
+import { type Batch, inOrder } from './order.ts';
 
 /** How long a backup waits for a deploy before it pauses or stops containers. */
 const DEPLOY_MS = 15 * 60_000;
@@ -51,7 +52,8 @@ export async function saveSet(world: BackupWorld, restic: Restic, request: SetRe
   await writeFileDurably(running, JSON.stringify({ set }));
   try {
     const saved: SavedStore[] = [];
-    for (const batch of inOrder(stores)) saved.push(...(await saveBatch(world, restic, request, batch)));
+    const hooked = new Set(Object.values(project.services).flatMap(({ name, backup }) => (backup?.pre || backup?.post ? [name] : [])));
+    for (const batch of inOrder(stores, hooked)) saved.push(...(await saveBatch(world, restic, request, batch)));
     signal.throwIfAborted();
     const order = new Map(stores.map(({ id }, index) => [id, index]));
     const manifest: Manifest = {
@@ -126,24 +128,22 @@ async function takeBack({ project, report }: BackupWorld, restic: Restic, set: s
   }
 }
 
-async function saveBatch(
-  world: BackupWorld,
-  restic: Restic,
-  request: SetRequest,
-  { service, free, held }: ReturnType<typeof inOrder>[number],
-): Promise<SavedStore[]> {
-  const hooks = world.project.services[service]?.backup;
+async function saveBatch(world: BackupWorld, restic: Restic, request: SetRequest, { service, free, held }: Batch): Promise<SavedStore[]> {
+  const hooks = service === undefined ? undefined : world.project.services[service]?.backup;
   const saved: SavedStore[] = [];
   let fault: { error: unknown } | undefined;
   try {
-    if (hooks?.pre) await runHook(world, service, 'pre', hooks.pre);
-    for (const store of free) saved.push(await saveOne(world, restic, request, store));
+    if (service !== undefined && hooks?.pre) await runHook(world, service, 'pre', hooks.pre);
+    for (const stores of free) {
+      const save = (store: PlannedStore, signal: AbortSignal) => saveOne({ ...world, signal }, restic, request, store);
+      saved.push(...(await atOnce(restic.atOnce, stores, world.signal, save)));
+    }
     for (const group of held) saved.push(...(await saveHeld(world, restic, request, group)));
   } catch (error) {
     fault = { error };
   }
   // It undoes what `pre` did, so it runs in any case, and also when somebody wants to leave.
-  if (hooks?.post) {
+  if (service !== undefined && hooks?.post) {
     const calm = { ...world, signal: new AbortController().signal };
     await runHook(calm, service, 'post', hooks.post).catch((error: unknown) => {
       if (fault) world.report({ kind: 'warning', text: (error as Error).message });
@@ -159,7 +159,7 @@ async function saveHeld(
   world: BackupWorld,
   restic: Restic,
   request: SetRequest,
-  { consistency, users, stores }: ReturnType<typeof inOrder>[number]['held'][number],
+  { consistency, users, stores }: Batch['held'][number],
 ): Promise<SavedStore[]> {
   const { stateFolder, project, report, signal } = world;
   const lock = await takeLock(lockPath(stateFolder, project.name), {
