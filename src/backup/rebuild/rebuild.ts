@@ -39,13 +39,15 @@ export interface RebuildRequest {
   identityFile: string;
   /** Reads the project once its files are in place. */
   load: (folder: string) => Promise<Project>;
-  /** Releases it. */
-  release: (project: Project) => Promise<unknown>;
+  /** Releases it. `isWhole`: every store of the set is in place, which proves the set. */
+  release: (project: Project, isWhole: boolean) => Promise<unknown>;
 }
 
 export interface Rebuilt {
   project: Project;
   times: { step: string; ms: number }[];
+  /** What of the set has no place in the project, with the reason. */
+  left: string[];
 }
 
 /** What a rebuild from this set would make. Touches nothing. Throws REPOSITORY_*, RESTORE_FAILED, RESTORE_REFUSED, DISK_FULL. */
@@ -77,11 +79,12 @@ export async function rebuild(world: RebuildWorld, restic: Restic, request: Rebu
   };
   const undo: Undo = [];
   let project: Project;
+  let left: string[];
   try {
     await removeLeftOvers(world.docker);
     project = await timed('files', () => bringFiles(world, restic, request, undo));
     const images = await timed('images', () => bringImages(world, project, request.manifest));
-    await timed('data', () => bringData(world, restic, request, project, images, undo));
+    left = await timed('data', () => bringData(world, restic, request, project, images, undo));
     world.signal.throwIfAborted();
   } catch (error) {
     for (const back of undo.reverse()) await back();
@@ -90,7 +93,7 @@ export async function rebuild(world: RebuildWorld, restic: Restic, request: Rebu
       : error;
   }
   try {
-    await timed('release', () => request.release(project));
+    await timed('release', () => request.release(project, left.length === 0));
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     throw new Failure(error.code, error.message, {
@@ -100,7 +103,7 @@ export async function rebuild(world: RebuildWorld, restic: Restic, request: Rebu
       cause: error,
     });
   }
-  return { project, times };
+  return { project, times, left };
 }
 
 async function bringFiles(world: RebuildWorld, restic: Restic, request: RebuildRequest, undo: Undo): Promise<Project> {
@@ -140,14 +143,13 @@ async function bringData(
   project: Project,
   images: Record<string, string>,
   undo: Undo,
-): Promise<void> {
+): Promise<string[]> {
   const { docker, report } = world;
   const volumes: Record<string, string> = {};
   const folders: Record<string, string> = {};
   const units = unitsOf(manifest, project);
-  for (const { title, refused } of units)
-    if (refused !== undefined)
-      report({ kind: 'warning', text: `${title} is not restored: ${refused}; composure backup restore --to ./FOLDER writes it out` });
+  const left = units.flatMap(({ title, refused }) => (refused === undefined ? [] : [`${title} is not restored: ${refused}`]));
+  for (const text of left) report({ kind: 'warning', text: `${text}; composure backup restore --to ./FOLDER writes it out` });
   const wanted = units.filter(({ refused }) => refused === undefined);
   const made = new Set<string>();
   for (const { saved, live, key } of wanted.flatMap(({ places }) => places)) {
@@ -185,6 +187,7 @@ async function bringData(
     },
   );
   requireSame(manifest.set, staged);
+  return left;
 }
 
 /** Of a folder that was empty before. */

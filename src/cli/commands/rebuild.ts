@@ -7,6 +7,7 @@ import type { BackupWorld } from '../../backup/model.ts';
 import { chooseProject } from '../../backup/rebuild/plan.ts';
 import { printRebuild, printTimes } from '../../backup/rebuild/print.ts';
 import { readPlan, rebuild } from '../../backup/rebuild/rebuild.ts';
+import { isLocal } from '../../backup/restic/invocation.ts';
 import { openRestic } from '../../backup/restic/program.ts';
 import { recorded } from '../../backup/run/record.ts';
 import { findSet, listSets, readManifest } from '../../backup/sets.ts';
@@ -44,12 +45,14 @@ export interface RebuildFlags {
 export async function rebuildCommand(io: Io, flags: RebuildFlags): Promise<void> {
   const began = performance.now();
   const kit = await readKit(io, flags);
-  const repository = flags.from ?? kit?.repository;
-  if (repository === undefined)
+  const from = flags.from ?? kit?.repository;
+  if (from === undefined)
     throw new Failure('USAGE', 'nothing says where the backups are', { next: 'give --from REPOSITORY, or --kit FILE --identity FILE' });
+  const repository = isLocal(from) ? resolve(io.cwd, from) : from;
   await checkDocker(definedOnly(io.env));
   const report = reporter(io, flags);
-  const secrets = { ...resticVariables(io.env), ...kit?.variables };
+  // As everywhere, what the environment sets keeps the value that it has there.
+  const secrets: Record<string, string> = { ...kit?.variables, ...resticVariables(io.env) };
   if (!secrets.RESTIC_PASSWORD) secrets.RESTIC_PASSWORD = await typedPassword(io);
   const restic = await openRestic({ repository, timezone: 'UTC', keep: {}, secrets: [] }, secrets, { env: io.env, report });
   const sets = await listSets(restic);
@@ -82,14 +85,15 @@ export async function rebuildCommand(io: Io, flags: RebuildFlags): Promise<void>
     identities: kit?.identities ?? [],
     identityFile: identityPath(io.env),
     load: (folder) => loadProject(optionsOf(io, record, folder)),
-    release: (project) => release(io, world, project, { set: manifest.set, manifest, contentAt: plan.contentAt, secrets, began }),
+    release: (project, isWhole) =>
+      release(io, world, project, { isWhole, set: manifest.set, manifest, contentAt: plan.contentAt, secrets, began }),
   });
   const times = [opened, ...done.times];
   const seconds = Math.round(times.reduce((sum, { ms }) => sum + ms, 0) / 100) / 10;
   io.stdout(
     flags.json
-      ? `${JSON.stringify({ project: name, set: manifest.set, folder: plan.folder, seconds, times: times.map(({ step, ms }) => ({ step, ms: Math.round(ms) })) })}\n`
-      : `${[`rebuilt ${name} from set ${manifest.set} in ${plan.folder} after ${formatMs(seconds * 1000)}`, printTimes(times), `Next, in ${plan.folder}: composure status, and composure backup run`, ''].join('\n')}`,
+      ? `${JSON.stringify({ project: name, set: manifest.set, folder: plan.folder, seconds, left: done.left, times: times.map(({ step, ms }) => ({ step, ms: Math.round(ms) })) })}\n`
+      : `${[`rebuilt ${name} from set ${manifest.set} in ${plan.folder} after ${formatMs(seconds * 1000)}`, printTimes(times), ...done.left.map((text) => `  ${text}`), `Next, in ${plan.folder}: composure status, and composure backup run`, ''].join('\n')}`,
   );
 }
 
@@ -165,6 +169,7 @@ function optionsOf(io: Io, record: ProjectRecord, folder: string): Parameters<ty
 }
 
 interface Releasing {
+  isWhole: boolean;
   set: string;
   manifest: { stores: { bytes: number }[] };
   contentAt: string;
@@ -176,21 +181,21 @@ async function release(
   io: Io,
   { docker, stateFolder: state, report, signal }: Pick<BackupWorld, 'docker' | 'stateFolder' | 'report' | 'signal'>,
   project: Project,
-  { set, manifest, contentAt, secrets, began }: Releasing,
+  { set, manifest, contentAt, secrets, began, isWhole }: Releasing,
 ): Promise<void> {
   const world: BackupWorld = { project, docker, stateFolder: state, secrets, report, signal, version: packageVersion(), host: hostname() };
   await rememberProject(state, project.folder, project.name);
   await followBackups(io, {}, { project, docker, stateFolder: state, report });
   const edge = openEdge({ stateFolder: state, docker, report });
   await recorded(world, { kind: 'rebuild', scheduled: false }, async (known) => {
-    known.set = set;
+    if (isWhole) known.set = set;
     await deploy(
       { project, docker, edge, stateFolder: state, report, signal, waitMs: 0 },
       { only: [], force: false, pull: 'missing', build: false, ignoreUnhealthy: false, confirm: async () => true },
     );
     const tenths = (ms: number): number => Math.round(ms / 100) / 10;
     return {
-      set,
+      ...(isWhole ? { set } : {}),
       numbers: {
         bytes: manifest.stores.reduce((sum, { bytes }) => sum + bytes, 0),
         stores: manifest.stores.length,
