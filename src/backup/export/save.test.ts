@@ -18,6 +18,7 @@ afterEach(() => rm(top, { recursive: true, force: true }));
 /** A repository whose every dump has these bytes, in pieces. */
 const repository = (bytes: number): Restic => ({
   version: '0.19.1',
+  atOnce: 1,
   repository: '/repository',
   run: async () => ({ code: 0, stdout: '', stderr: '' }),
   async *read() {
