@@ -78,6 +78,7 @@ export interface ContainerInfo {
     Image: string;
     Labels: Record<string, string>;
     Env: string[] | null;
+    Entrypoint?: string[] | null;
     Cmd?: string[] | null;
     Volumes?: Record<string, object> | null;
     StopSignal?: string;

@@ -19,7 +19,7 @@ export interface DumpCase {
   /** Arguments after the image. */
   command?: string[];
   database: string;
-  /** Commands for the container that put something in, and enough of it for a dump to take a while. */
+  /** Commands for the container that put something in, and more of it than all buffers on a dump's way hold: at least 16 MB. */
   fill: string[][];
   /** Its program, to be killed in the middle. */
   program: string;
@@ -105,8 +105,9 @@ export function dumpContract(type: DumpType, given: DumpCase): void {
     for await (const chunk of stream) {
       if (!isKilled) {
         isKilled = true;
-        for (const { pid, title } of await docker.processes(source.container.Id))
-          if (title.includes(given.program)) process.kill(Number(pid), 'SIGKILL');
+        const victims = (await docker.processes(source.container.Id)).filter(({ title }) => title.includes(given.program));
+        if (victims.length === 0) throw new Error(`${given.program} had ended before it could be killed: the dump is too small`);
+        for (const { pid } of victims) process.kill(Number(pid), 'SIGKILL');
       }
       yield chunk;
     }

@@ -25,7 +25,9 @@ function client(context: Context, programs: [string, string], args: readonly str
 }
 
 const query = (context: Context, sql: string): Promise<string> =>
-  ask(context, client(context, ['mariadb', 'mysql'], ['--batch', '--skip-column-names', '--default-character-set=utf8mb4']), `${sql}\n`);
+  ask(context, client(context, ['mariadb', 'mysql'], ['--batch', '--skip-column-names', '--default-character-set=utf8mb4']), {
+    input: `${sql}\n`,
+  });
 
 const quote = (name: string): string => `\`${name.replaceAll('`', '``')}\``;
 const literal = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;

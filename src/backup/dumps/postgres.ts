@@ -19,7 +19,9 @@ export const connectionTo = (database: string): string => `dbname='${database.re
 
 /** What psql prints for an SQL text, without headings. Throws BACKUP_FAILED. */
 export const query = (context: Context, database: string, sql: string): Promise<string> =>
-  ask(context, client(context, 'psql', ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', connectionTo(database), '-f', '-']), sql);
+  ask(context, client(context, 'psql', ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', connectionTo(database), '-f', '-']), {
+    input: sql,
+  });
 
 /** Tables with rows of their own, and the first column of a time whose name says that rows are written then. */
 const TABLES = `
