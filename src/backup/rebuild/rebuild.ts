@@ -13,7 +13,7 @@ import { requireSame } from '../restore/to-project.ts';
 import { unitsOf } from '../restore/units.ts';
 import { modelVariables } from '../restore/variables.ts';
 import type { ComposeModel } from '../stage/model.ts';
-import { restoreFiles } from '../stage/restore-files.ts';
+import { requireEmpty, restoreFiles } from '../stage/restore-files.ts';
 import { removeLeftOvers, scratchLabels } from '../stage/scratch.ts';
 import { requireSpace } from '../stage/space.ts';
 import { stageStores } from '../stage/stage.ts';
@@ -57,6 +57,11 @@ export async function readPlan(
   manifest: Manifest,
   to: string | undefined,
 ): Promise<{ plan: RebuildPlan; record: ProjectRecord }> {
+  if (manifest.only) {
+    throw new Failure('RESTORE_REFUSED', `the set ${manifest.set} holds ${manifest.only.join(', ')} alone, and not the project`, {
+      next: 'rebuild from a set of the whole project (composure backup list), then take these services out of this one: composure backup restore --set ID',
+    });
+  }
   const record = JSON.parse(await readProjectFile(restic, manifest, 'project.json')) as ProjectRecord;
   const plan = planRebuild(manifest, record, placesOfModel(await readSavedModel(restic, manifest)), to);
   refusePresent(plan, await findPresent(docker, stateFolder, plan));
@@ -77,6 +82,8 @@ export async function rebuild(world: RebuildWorld, restic: Restic, request: Rebu
     times.push({ step, ms: performance.now() - began });
     return done;
   };
+  // Between the question and its answer somebody may have made something here.
+  refusePresent(request.plan, await findPresent(world.docker, world.stateFolder, request.plan));
   const undo: Undo = [];
   let project: Project;
   let left: string[];
@@ -156,7 +163,11 @@ async function bringData(
     if (!live) continue;
     if ('folder' in live) {
       await makeFolder(live.folder, undo);
-      undo.push(() => emptyFolder(live.folder));
+      if (!made.has(live.folder)) {
+        await requireEmpty(live.folder, `the data for ${live.folder}`);
+        undo.push(() => emptyFolder(live.folder));
+      }
+      made.add(live.folder);
       if ('folder' in saved) folders[saved.folder] = live.folder;
       folders[live.folder] = live.folder;
       continue;

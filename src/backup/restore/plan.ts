@@ -45,9 +45,9 @@ export function planRestore({ id, project, manifest, provenAt, units, chosen, ru
 }
 
 /**
- * Services whose containers see the data, or talk to the server whose data it is, directly or through others. They stop before what they use.
+ * Services whose containers see the data, or talk to the server whose data it is, directly or through others. They stop before what they use. Pure.
  */
-function stopsOf(project: Project, chosen: readonly Unit[], running: readonly string[]): { service: string; why: string }[] {
+export function stopsOf(project: Project, chosen: readonly Unit[], running: readonly string[]): RestorePlan['stops'] {
   const why = new Map<string, string>();
   for (const unit of chosen) {
     for (const { live } of unit.places) {

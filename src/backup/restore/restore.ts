@@ -14,8 +14,8 @@ import { removeLeftOvers, scratchLabels } from '../stage/scratch.ts';
 import { stageStores } from '../stage/stage.ts';
 import { archivedPath, type RestoreEntry, restoreJournalPath } from './journal.ts';
 import type { RestorePlan } from './model.ts';
-import { observeRestore } from './observe.ts';
-import { planRestore } from './plan.ts';
+import { observeRestore, runningServices } from './observe.ts';
+import { planRestore, stopsOf } from './plan.ts';
 import { keptName } from './print.ts';
 import { planSafety, type SafetyPlan, saveSafety } from './safety.ts';
 import { clear, clearForgotten, type Prepared, prepare } from './scratch.ts';
@@ -76,8 +76,8 @@ export function restoreInPlace(world: BackupWorld, restic: Restic, request: Rest
   return recorded(world, { kind: 'restore', scheduled: false }, (known) =>
     withBackupLock(world, 'restore', request.waitMs, async (scratch) => {
       const plan = await planOf(world, request);
-      known.set = plan.set;
       if (!(await request.confirm(plan))) throw new Failure('DECLINED', 'not confirmed; nothing was touched');
+      known.set = plan.set;
       const began = performance.now();
       await removeLeftOvers(world.docker);
       await clearForgotten(world.docker, plan.project);
@@ -144,7 +144,9 @@ async function carryOut(
   }
   const stoppedAt = performance.now();
   try {
-    const services = plan.stops.map(({ service }) => service);
+    // While the set was proven, a release or the autoscaler may have started more than the plan knew of.
+    const running = await runningServices(world.docker, world.project);
+    const services = stopsOf(world.project, plan.units, running).map(({ service }) => service);
     const servers = plan.units.filter(({ kind }) => kind === 'database').map(({ service }) => service);
     await swapIn(world, journal, prepared.begin, { services, servers }, () => save(parts, 'still'));
     return { safety, downSeconds: services.length > 0 ? tenths(performance.now() - stoppedAt) : 0 };
