@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { BackupResult } from '../backup/model.ts';
 import { readResults } from '../backup/proven.ts';
-import { type Registration, readRegistration } from '../backup/registration.ts';
+import { noteDown, type Registration, readRegistration } from '../backup/registration.ts';
 import { endKilledRestore } from '../backup/restore/heal.ts';
 import { appendHistory } from '../backup/run/history.ts';
 import { endHoldsOfDead } from '../backup/run/hold.ts';
@@ -9,6 +9,7 @@ import { writeMetrics } from '../backup/run/metrics.ts';
 import { type DueJob, dueJobs, type Job } from '../backup/schedule.ts';
 import { removeLeftOvers } from '../backup/stage/scratch.ts';
 import type { Docker } from '../docker/api.ts';
+import { COMPOSE } from '../docker/labels.ts';
 import type { Report } from '../kit/events.ts';
 import { type RunResult, run } from '../kit/spawn.ts';
 import { sleep } from '../kit/wait.ts';
@@ -78,7 +79,7 @@ async function startDue(options: BackupsOptions, tried: Map<string, number>): Pr
   for (const name of await listProjects(stateFolder)) {
     // After each command the world is another one: what was due may have been done by a person meanwhile.
     for (const job of ['run', 'prune', 'verify', 'drill'] as const) {
-      const registration = signal.aborted ? undefined : await readRegistration(stateFolder, name);
+      const registration = signal.aborted ? undefined : await registrationNow(options, name);
       if (!registration) break;
       const history = await readResults(stateFolder, name);
       const due = dueJobs({ ...registration, history }, now()).find((one) => one.job === job);
@@ -90,6 +91,16 @@ async function startDue(options: BackupsOptions, tried: Map<string, number>): Pr
       if (job === 'drill') await removeLeftOvers(options.docker);
     }
   }
+}
+
+/** A project that was taken down and has containers again, by whatever command, is up. */
+async function registrationNow({ stateFolder, docker, report }: BackupsOptions, name: string): Promise<Registration | undefined> {
+  const registration = await readRegistration(stateFolder, name);
+  if (registration?.downSince === undefined) return registration;
+  if ((await docker.listContainers([`${COMPOSE.project}=${name}`])).length === 0) return registration;
+  await noteDown(stateFolder, name, undefined);
+  report({ kind: 'note', text: `${name} is up again, and so are its scheduled backups` });
+  return readRegistration(stateFolder, name);
 }
 
 async function startJob(options: BackupsOptions, registration: Registration, { job, since }: DueJob): Promise<void> {
