@@ -263,6 +263,7 @@ test('killed while containers are stopped, and recreated by hand since: the agen
     docker: openDocker(),
     report: (event) => void ('text' in event && said.push(event.text)),
     signal: agent.signal,
+    addresses: async () => ({}),
     start: () => Promise.reject(new Error('nothing is due')),
     // Before anything was planned.
     now: () => new Date(0),
@@ -289,6 +290,7 @@ test('the agent makes a backup when it is due, as a process of its own, and once
     docker: openDocker(),
     report: () => {},
     signal: agent.signal,
+    addresses: async () => ({}),
     // Checks and drills have tests of their own.
     start: async (args, options) => {
       jobs.push(args[1] ?? '');
