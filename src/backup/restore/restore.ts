@@ -120,7 +120,7 @@ async function carryOut(
 ): Promise<{ safety: string[]; downSeconds: number }> {
   const safety: string[] = [];
   const save = async (parts: SafetyPlan, which: 'alive' | 'still'): Promise<void> => {
-    const set = await saveSafety(world, restic, scratch, parts, parts[which]);
+    const set = await saveSafety(world, restic, scratch, parts, which);
     if (set !== undefined) safety.push(set);
   };
   let lock: Lock;

@@ -38,20 +38,21 @@ export async function backupKitCommand(io: Io, flags: KitFlags, loading: Promise
     made: new Date().toISOString(),
     composure: world.version,
     restic: restic.version,
-    repository: restic.repository,
+    // With a password that may stand in it, which the kit is for.
+    repository: project.settings.backup?.repository ?? restic.repository,
     variables: world.secrets,
     identities: identity?.keys ?? [],
   };
   const warnings = kitWarnings(kit, secrets !== undefined);
   if (!flags.dryRun) await writeOnce(out, await sealKit(kit, flags.recipient));
   const holds = [
-    `the address ${kit.repository}`,
+    `the address ${restic.repository}`,
     ...Object.keys(kit.variables),
     ...(kit.identities.length > 0 ? ['this machine’s identity'] : []),
   ];
   if (flags.json) {
     io.stdout(
-      `${JSON.stringify({ file: out, written: !flags.dryRun, recipients: flags.recipient, repository: kit.repository, variables: Object.keys(kit.variables), identities: kit.identities.length, warnings })}\n`,
+      `${JSON.stringify({ file: out, written: !flags.dryRun, recipients: flags.recipient, repository: restic.repository, variables: Object.keys(kit.variables), identities: kit.identities.length, warnings })}\n`,
     );
     return;
   }
