@@ -38,6 +38,12 @@ export function planRestore({ id, project, manifest, provenAt, units, chosen, ru
     warnings: [
       ...(provenAt === undefined ? [`the set ${manifest.set} has never been restored; it is proven before anything live is touched`] : []),
       ...chosen
+        .filter(({ stores }) => stores.some(({ kind }) => kind === 'mysql'))
+        .map(
+          ({ service, title }) =>
+            `${title}: accounts that the variables of ${service} do not make are in no backup; they stay in the old content, and the new one is without them`,
+        ),
+      ...chosen
         .filter(({ answers }) => answers === false)
         .map(({ title }) => `${title} does not answer: its raw files are saved once it stands still, and it is started afterwards`),
     ],
