@@ -8,6 +8,8 @@ export interface RestoreAsked {
   project: Project;
   manifest: Manifest;
   provenAt?: string;
+  /** This machine, as sets name theirs. */
+  host?: string;
   /** All of the set, with those that were chosen. */
   units: readonly Unit[];
   chosen: readonly Unit[];
@@ -16,7 +18,7 @@ export interface RestoreAsked {
 }
 
 /** What replacing the chosen units means for the project. Pure. */
-export function planRestore({ id, project, manifest, provenAt, units, chosen, running }: RestoreAsked): RestorePlan {
+export function planRestore({ id, project, manifest, provenAt, host, units, chosen, running }: RestoreAsked): RestorePlan {
   const stops = stopsOf(project, chosen, running);
   return {
     project: project.name,
@@ -36,6 +38,9 @@ export function planRestore({ id, project, manifest, provenAt, units, chosen, ru
         .map(() => ({ what: 'the project’s own files', why: 'they are yours: --only project --to FOLDER writes them out' })),
     ],
     warnings: [
+      ...(host === undefined || host === manifest.host
+        ? []
+        : [`the set was saved on ${manifest.host}, and this machine is ${host}: is it the data of this ${project.name}?`]),
       ...(provenAt === undefined ? [`the set ${manifest.set} has never been restored; it is proven before anything live is touched`] : []),
       ...chosen
         .filter(({ stores }) => stores.some(({ kind }) => kind === 'mysql'))

@@ -53,7 +53,7 @@ export interface RestoreDone extends Outcome {
 
 /** What a restore of the set would do. Touches nothing. Throws STORE_UNKNOWN, RESTORE_REFUSED. */
 export async function planOf(
-  { project, docker }: Pick<BackupWorld, 'project' | 'docker'>,
+  { project, docker, host }: Pick<BackupWorld, 'project' | 'docker' | 'host'>,
   { manifest, only, provenAt }: Pick<RestoreRequest, 'manifest' | 'only' | 'provenAt'>,
 ): Promise<RestorePlan> {
   const { units, running } = await observeRestore(docker, project, unitsOf(manifest, project));
@@ -65,7 +65,7 @@ export async function planOf(
     });
   }
   const id = randomBytes(3).toString('hex');
-  return planRestore({ id, project, manifest, ...(provenAt === undefined ? {} : { provenAt }), units, chosen, running });
+  return planRestore({ id, project, manifest, host, ...(provenAt === undefined ? {} : { provenAt }), units, chosen, running });
 }
 
 /**
@@ -80,7 +80,7 @@ export function restoreInPlace(world: BackupWorld, restic: Restic, request: Rest
       known.set = plan.set;
       const began = performance.now();
       await removeLeftOvers(world.docker);
-      await clearForgotten(world.docker, plan.project);
+      await clearForgotten(world.docker, plan);
       const prepared = await prepare(world.docker, plan);
       const journal = await openRestoreJournal(world, request.afterEntry);
       try {

@@ -6,7 +6,7 @@ import { archivedPath, type Begin, endsIn, type RestoreEntry, restoreJournalPath
 import { containerName, containersWith } from './mounted.ts';
 import { clear } from './scratch.ts';
 import { containersAtWork, type StillWorld, startAll, stopAll } from './stillness.ts';
-import { putNew, putOld } from './swap.ts';
+import { putNew, putOld, type Swap } from './swap.ts';
 
 export interface SwapWorld extends StillWorld {
   docker: Docker;
@@ -132,11 +132,21 @@ export async function finish(world: SwapWorld, entries: readonly RestoreEntry[])
     if (end === 'old' && entries.some(({ kind }) => kind === 'swap')) {
       const services = [...new Set(stopped.containers.map(({ service }) => service))];
       await stopAll(world, await containersAtWork(world, services));
-      for (const swap of begin.swaps) await putOld(swap);
+      for (const swap of begin.swaps) await putOldOrSay(world, swap);
     }
-    await startAll(world, stopped.containers, end);
+    await startAll(world, stopped.containers, end, { isDecided: true });
   }
   await clear(docker, begin);
   await archiveJournal(path, archivedPath(stateFolder, project.name, begin.id));
   return stopped ? end : 'nothing';
+}
+
+/** What somebody has removed meanwhile no repetition brings back, and must not keep every other command from its work. */
+async function putOldOrSay({ report }: SwapWorld, swap: Swap): Promise<void> {
+  try {
+    await putOld(swap);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    report({ kind: 'warning', text: [error.message, ...error.details, error.next].join('; ') });
+  }
 }

@@ -54,6 +54,8 @@ test('a set is proven by a drill or a rebuild that went well, and by nothing els
     result('drill', { set: 'e' }),
     result('rebuild', { set: 'f' }),
     result('drill', {}),
+    // Of a set of chosen services, such as one that a restore made of what it replaced.
+    result('drill', { set: 'g', only: ['db'] }),
   ];
   expect([...provenSets(history).keys()]).toEqual(['e', 'f']);
 });
