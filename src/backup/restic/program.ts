@@ -27,8 +27,8 @@ export interface Restic {
   read(args: readonly string[], doing: string, options?: ResticOptions): AsyncGenerator<Uint8Array, void>;
 }
 
-/** Older ones have no exit codes of their own for a missing repository, a lock and a wrong password. */
-export const OLDEST_RESTIC = '0.17.1';
+/** Older ones say nothing as JSON of a check and of what ended them, and without that every check would be a failure. */
+export const OLDEST_RESTIC = '0.18.0';
 
 /** Where the PATH has no restic that is new enough. */
 export const RESTIC_IMAGE = 'restic/restic:0.19.1';
