@@ -39,7 +39,7 @@ services:
     image: busybox:1
     command: [sleep, infinity]
     stop_signal: SIGKILL
-    volumes: [data:/data]
+    volumes: [data:/data, .:/project]
 volumes: {db: {}, cache: {}, data: {}}
 x-composure: {backup: {repository: ${repository}}}
 `;
@@ -124,6 +124,14 @@ test('MariaDB, a Redis with a log and a password in its command, and SQLite come
   await redis('SET', 'added', 'again');
   succeeds(await p.compose(['restart', 'cache']));
   expect(await redis('EXISTS', 'added')).toBe('1');
+});
+
+test('a mounted folder with the project’s own files in it is left alone', async () => {
+  const { plan } = JSON.parse(succeeds(await restore('--dry-run', '--json')).out) as { plan: { leftAlone: object[] } };
+  expect(plan.leftAlone).toContainEqual({
+    what: 'files of worker at /project',
+    why: `${p.folder} holds the project’s own files, which are never written over`,
+  });
 });
 
 test('data that somebody else has mounted is left alone, and refused by name', async () => {

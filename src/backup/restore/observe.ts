@@ -5,6 +5,7 @@ import { COMPOSE } from '../../docker/labels.ts';
 import type { Project } from '../../project/model.ts';
 import { listProjectContainers } from '../../rollout/containers.ts';
 import { DUMP_TYPES } from '../dumps/list.ts';
+import { isWithin } from '../files/mounts.ts';
 import type { Place, Unit } from './model.ts';
 import { containerName, containersWith } from './mounted.ts';
 import { whyNoSwap } from './swap.ts';
@@ -47,6 +48,8 @@ async function lookAt(docker: Docker, project: Project, unit: Unit, atWork: read
 
 async function whyNotHere(docker: Docker, project: Project, { live }: Place): Promise<string | undefined> {
   if (!live) return undefined;
+  if ('folder' in live && project.files.some((file) => isWithin(file, live.folder)))
+    return `${live.folder} holds the project’s own files, which are never written over`;
   if ('folder' in live) return (await whyNoSwap(live.folder, dirname(live.folder))) ?? whoElse(docker, project, live.folder);
   const volume = await docker.findVolume(live.volume);
   if (!volume) return undefined;
