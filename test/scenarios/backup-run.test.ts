@@ -395,6 +395,18 @@ test('a full disk, of the repository or of what a run needs meanwhile, fails the
   expect((await readResults(p.state, p.name)).at(-1)).toMatchObject({ ok: false, code: 'REPOSITORY_FAILED' });
 });
 
+test('while the project is down on purpose nothing is planned, and its status says so', async () => {
+  expect((await p.composure(['down', '--dry-run'], { env })).out).toContain('its scheduled backups wait until it is up again');
+  const down = await p.composure(['down', '--yes'], { env });
+  expect(down.code, down.err).toBe(0);
+  expect((await backup(['status'])).out).toMatch(
+    /^down {8}since .* UTC by composure down: nothing is saved until it has containers again$/m,
+  );
+  const { next, downSince } = JSON.parse((await backup(['status', '--json'])).out) as { next: { job: string }[]; downSince: string };
+  expect(Date.parse(downSince)).toBeGreaterThan(0);
+  expect(next.map(({ job }) => job)).not.toContain('run');
+});
+
 /** A small file system in the place of a folder, while `body` runs. */
 async function mounted(folder: string, size: string, body: () => Promise<void>): Promise<void> {
   const made = await run('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=700`, 'tmpfs', folder]);
