@@ -21,10 +21,14 @@ async function statusOf(form: AgentForm): Promise<string> {
   const now = new Date().toISOString();
   const about = { version: '0.0.0', since: now, at: now, rssBytes: 1, projects: ['shop'], scaled: [], messages: [] };
   await writeAgentStatus(state, { process: ownIdentity(), form, ...about });
-  let said = '';
+  const said: string[] = [];
   const io = { cwd: state, env: { ...process.env, COMPOSURE_STATE_DIR: state }, isTTY: false, stderr: () => {} };
-  await agentStatusCommand({ ...io, stdout: (text: string) => void (said += text) }, {}, { unitFolder: state, systemd: false, root: true });
-  return said;
+  await agentStatusCommand(
+    { ...io, stdout: (text: string) => void said.push(text) },
+    {},
+    { unitFolder: state, systemd: false, root: true },
+  );
+  return said.join('');
 }
 
 test('an agent in a container says that it makes no backups; one under systemd does not', async () => {
