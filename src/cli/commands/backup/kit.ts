@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Kit, kitWarnings, sealKit } from '../../../backup/kit.ts';
 import { resticFailure } from '../../../backup/restic/outcome.ts';
@@ -75,7 +75,11 @@ async function writeOnce(file: string, content: string): Promise<void> {
   try {
     await writeFile(file, content, { mode: 0o600, flag: 'wx', flush: true });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw storageFailure(error, file);
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      // A part of a kit looks like one.
+      await rm(file, { force: true });
+      throw storageFailure(error, file);
+    }
     throw new Failure('USAGE', 'there is a file of that name already', { where: file, next: 'remove it, or name another: --out FILE' });
   }
 }
