@@ -23,7 +23,7 @@ dumpContract(postgres, {
   program: 'pg_dump',
   fill: [
     sql(`CREATE DATABASE ${QUOTED} TEMPLATE template0 LOCALE 'C' ENCODING 'SQL_ASCII'`),
-    sql(`ALTER DATABASE ${QUOTED} SET search_path = 'of the application'`),
+    sql(`ALTER DATABASE ${QUOTED} SET work_mem = '5 MB'`),
     sql(`REVOKE CONNECT ON DATABASE ${QUOTED} FROM PUBLIC`),
     sql(
       `CREATE TABLE orders (id int PRIMARY KEY, note text, created_at timestamptz DEFAULT now());
