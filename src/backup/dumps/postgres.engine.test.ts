@@ -33,7 +33,7 @@ dumpContract(postgres, {
     ),
   ],
   same: sql(
-    `SELECT pg_get_userbyid(datdba), datcollate, pg_encoding_to_char(encoding), datacl, setconfig
+    `SELECT pg_get_userbyid(datdba), datcollate, pg_encoding_to_char(encoding), ARRAY(SELECT unnest(datacl)::text ORDER BY 1), setconfig
       FROM pg_database LEFT JOIN pg_db_role_setting ON setdatabase = pg_database.oid WHERE datname LIKE 'odd%'`,
   ),
 });
