@@ -170,6 +170,8 @@ test('killed in the middle of a dump: no snapshot of the set counts, the next ru
   await eventually(async () => expect(await psql("select count(*) from pg_locks where mode = 'AccessExclusiveLock'")).toBe('1'));
   const command = p.spawnComposure(['backup', 'run'], env);
   await says(command, 'save db/postgres/postgres');
+  // Two are saved at a time.
+  await says(command, '✓ save db/postgres-roles');
   await eventually(async () =>
     expect(await psql("select count(*) from pg_stat_activity where query like '%LOCK TABLE%' and wait_event_type = 'Lock'")).toBe('1'),
   );
