@@ -68,11 +68,13 @@ describe('what the guides name is there:', () => {
     expect(faults).toEqual([]);
   });
 
+  // A block may also show what stands within a service, without the service around it.
   test.each(PAGES)('keys in %s', (page) => {
     const blocks = [...read(page).matchAll(/^```ya?ml\n(.*?)^```$/gms)].map(([, block = '']) => block);
     const faults = blocks.flatMap((block) => {
       const { services = {}, ...project } = (parse(block) ?? {}) as Record<string, Record<string, Record<string, unknown>>>;
-      return [...Object.values(services).flatMap((service) => faultsOf(KEYS.service, service)), ...faultsOf(KEYS.project, project)];
+      const outside = { ...KEYS.project, ...KEYS.service };
+      return [...Object.values(services).flatMap((service) => faultsOf(KEYS.service, service)), ...faultsOf(outside, project)];
     });
     expect(faults).toEqual([]);
   });
