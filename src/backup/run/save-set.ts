@@ -13,7 +13,7 @@ import { resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
 import { saveStream } from '../restic/save.ts';
 import { saveStore } from '../save-store.ts';
-import { listSets, MANIFEST_FILE, tagsOf } from '../sets.ts';
+import { listSets, MANIFEST_FILE, rememberManifest, tagsOf } from '../sets.ts';
 import { hold } from './hold.ts';
 import { runHook } from './hooks.ts';
 import { type Batch, inOrder } from './order.ts';
@@ -67,7 +67,7 @@ export async function saveSet(world: BackupWorld, restic: Restic, request: SetRe
       ...about,
       stores: saved.sort((a, b) => (order.get(a.id) ?? 0) - (order.get(b.id) ?? 0)),
     };
-    await saveStream(watched(restic, signal), {
+    const { snapshot } = await saveStream(watched(restic, signal), {
       file: MANIFEST_FILE,
       tags: tagsFor(world, request, 'manifest'),
       scratch,
@@ -76,6 +76,7 @@ export async function saveSet(world: BackupWorld, restic: Restic, request: SetRe
       verdict: async () => undefined,
     });
     await rm(running, { force: true });
+    await rememberManifest(restic, snapshot, manifest);
     return manifest;
   } catch (error) {
     const kept = await takeBack(world, restic, set);
