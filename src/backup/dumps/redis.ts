@@ -87,6 +87,7 @@ export const redis: DumpType = {
       facts: () => checkFile(context, path),
       tool,
       contentAt: new Date(Number(savedAt) * 1000).toISOString(),
+      isSettled: true,
       close: async () => copy.close(),
     };
   },
