@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -29,7 +29,7 @@ export const DEAD_AFTER_MS = 6 * 60_000;
 export interface LockWitness {
   host: string;
   now: number;
-  /** A process of this host is a restic. */
+  /** A process of this host, or of a container on it, is a restic and has this pid. */
   isRestic: (pid: number) => boolean;
 }
 
@@ -113,10 +113,21 @@ async function unlock(restic: Restic, args: string[]): Promise<void> {
   if (result.code !== 0) throw resticFailure(result, 'remove the locks', restic.repository);
 }
 
+/** Also by the pid that a restic has in a container: one on the host's network has the host's name too. */
 function isResticProcess(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('restic');
-  } catch {
-    return false;
-  }
+  const read = (file: string): string => {
+    try {
+      return readFileSync(file, 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && read(`/proc/${name}/comm`).startsWith('restic'))
+    .some((name) =>
+      /^NSpid:\s+(.*)$/m
+        .exec(read(`/proc/${name}/status`))?.[1]
+        ?.split(/\s+/)
+        .includes(`${pid}`),
+    );
 }

@@ -45,6 +45,7 @@ export async function prepareDrill(
   const found = findSet(await listSets(restic, name), { ...(set === undefined ? {} : { set }), ...(at === undefined ? {} : { at }) });
   known.set = found.set;
   const manifest = await readManifest(restic, found);
+  if (manifest.only) known.only = manifest.only;
   const missing = missingStores(manifest, found);
   if (missing.length > 0) {
     throw new Failure('DRILL_FAILED', `${missing.length} of ${manifest.stores.length} snapshots of the set ${found.set} are gone`, {
@@ -121,6 +122,7 @@ async function carryOut(
   return {
     project: project.name,
     set: plan.set,
+    ...(manifest.only ? { only: manifest.only } : {}),
     startedAt: new Date(began).toISOString(),
     endedAt: new Date().toISOString(),
     passed,

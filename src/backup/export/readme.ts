@@ -55,8 +55,7 @@ function howTo(store: SavedStore): string[] {
     case 'postgres':
       return by(
         `Database ${store.name} of ${store.service} (${store.tool})`,
-        `createdb -U postgres ${word(store.name)}`,
-        `pg_restore -U postgres --exit-on-error -d ${word(store.name)} ${word(place)}`,
+        `pg_restore -U postgres --exit-on-error --create -d template1 ${word(place)}   # makes the database, with its owner and settings`,
       );
     case 'mysql':
       return by(

@@ -8,12 +8,13 @@ import type { Report } from '../../kit/events.ts';
 import { type RunResult, run, type Streamed, stream } from '../../kit/spawn.ts';
 import type { BackupSettings } from '../../project/model.ts';
 import { containerCommand } from './container.ts';
-import type { Invocation, ResticOptions } from './invocation.ts';
+import { type Invocation, type ResticOptions, withoutPassword } from './invocation.ts';
 import { resticFailure } from './outcome.ts';
 
 /** restic as a child process, on the PATH or in its image: an argument array, secrets in its environment only. */
 export interface Restic {
   version: string;
+  /** Its address, for people: without a password. */
   repository: string;
   /** How many calls at a time are faster than one: each takes a third of a second of one core for its key alone. */
   atOnce: number;
@@ -28,8 +29,8 @@ export interface Restic {
   read(args: readonly string[], doing: string, options?: ResticOptions): AsyncGenerator<Uint8Array, void>;
 }
 
-/** Older ones have no exit codes of their own for a missing repository, a lock and a wrong password. */
-export const OLDEST_RESTIC = '0.17.1';
+/** Older ones say nothing as JSON of a check and of what ended them, and without that every check would be a failure. */
+export const OLDEST_RESTIC = '0.18.0';
 
 /** Where the PATH has no restic that is new enough. */
 export const RESTIC_IMAGE = 'restic/restic:0.19.1';
@@ -57,8 +58,8 @@ export async function openRestic(
   secrets: Record<string, string>,
   { env = process.env, image = RESTIC_IMAGE, report = () => {} }: OpenOptions = {},
 ): Promise<Restic> {
-  const repository = settings?.repository;
-  if (!settings || repository === undefined) {
+  const address = settings?.repository;
+  if (!settings || address === undefined) {
     throw new Failure('BACKUP_NOT_SET_UP', 'the compose file names no repository for backups', {
       next: 'add for example `x-composure: {backup: {repository: /mnt/backup/shop}}` and run: composure backup init',
     });
@@ -68,12 +69,13 @@ export async function openRestic(
       next: 'composure backup init makes one; for a repository that exists: composure secrets set RESTIC_PASSWORD',
     });
   }
+  const repository = withoutPassword(address);
   // A service under systemd has no home, and restic refuses to work without a cache folder then.
   const home = env.HOME ?? homedir();
   const resticCache = env.RESTIC_CACHE_DIR || join(env.XDG_CACHE_HOME || join(home, '.cache'), 'restic');
   const variables: Record<string, string> = {
     ...secrets,
-    RESTIC_REPOSITORY: repository,
+    RESTIC_REPOSITORY: address,
     // Left in the environment these would be asked before what is set here.
     RESTIC_REPOSITORY_FILE: '',
     RESTIC_PASSWORD_FILE: '',

@@ -71,6 +71,15 @@ warning: the set 20261124T060000Z-ab12 has never been restored; it is proven bef
 `);
 });
 
+test('a set of another machine is named as one', () => {
+  const units = unitsOf(set, shop);
+  const asked = { id: 'ab12cd', project: shop, manifest: set, units, chosen: units, running: all };
+  expect(planRestore({ ...asked, host: 'vps1' }).warnings.join()).not.toContain('vps1');
+  expect(planRestore({ ...asked, host: 'vps2' }).warnings[0]).toBe(
+    'the set was saved on vps1, and this machine is vps2: is it the data of this shop?',
+  );
+});
+
 test('services that have nothing to do with what is restored go on', () => {
   expect(plan(['uploads']).stops).toEqual([{ service: 'app', why: 'has volume shop_uploads mounted' }]);
   expect(plan(['/shared']).stops.map(({ service: name }) => name)).toEqual(['viewer', 'app']);

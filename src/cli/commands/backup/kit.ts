@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Kit, kitWarnings, sealKit } from '../../../backup/kit.ts';
 import { resticFailure } from '../../../backup/restic/outcome.ts';
@@ -38,20 +38,21 @@ export async function backupKitCommand(io: Io, flags: KitFlags, loading: Promise
     made: new Date().toISOString(),
     composure: world.version,
     restic: restic.version,
-    repository: restic.repository,
+    // With a password that may stand in it, which the kit is for.
+    repository: project.settings.backup?.repository ?? restic.repository,
     variables: world.secrets,
     identities: identity?.keys ?? [],
   };
   const warnings = kitWarnings(kit, secrets !== undefined);
   if (!flags.dryRun) await writeOnce(out, await sealKit(kit, flags.recipient));
   const holds = [
-    `the address ${kit.repository}`,
+    `the address ${restic.repository}`,
     ...Object.keys(kit.variables),
     ...(kit.identities.length > 0 ? ['this machine’s identity'] : []),
   ];
   if (flags.json) {
     io.stdout(
-      `${JSON.stringify({ file: out, written: !flags.dryRun, recipients: flags.recipient, repository: kit.repository, variables: Object.keys(kit.variables), identities: kit.identities.length, warnings })}\n`,
+      `${JSON.stringify({ file: out, written: !flags.dryRun, recipients: flags.recipient, repository: restic.repository, variables: Object.keys(kit.variables), identities: kit.identities.length, warnings })}\n`,
     );
     return;
   }
@@ -74,7 +75,11 @@ async function writeOnce(file: string, content: string): Promise<void> {
   try {
     await writeFile(file, content, { mode: 0o600, flag: 'wx', flush: true });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw storageFailure(error, file);
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      // A part of a kit looks like one.
+      await rm(file, { force: true });
+      throw storageFailure(error, file);
+    }
     throw new Failure('USAGE', 'there is a file of that name already', { where: file, next: 'remove it, or name another: --out FILE' });
   }
 }

@@ -76,6 +76,7 @@ const publicStatus = (status: BackupStatus): object => ({
   ...summary(status),
   last: Object.fromEntries(lastByKind(status.history)),
   scheduled: status.registration !== undefined,
+  downSince: status.registration?.downSince,
   agent: status.agent,
   next: nextTimes(status),
   busy: status.busy,
@@ -116,6 +117,8 @@ export function statusText(status: BackupStatus): string {
       result?.ok === false ? (result.message ?? '') : '',
     ];
   });
+  if (registration?.downSince !== undefined)
+    lines.push(`down        since ${second(registration.downSince)} UTC by composure down: nothing is saved until it has containers again`);
   const note =
     registration === undefined
       ? `nothing is planned: x-composure.backup has no schedule, or no command has read it yet\n`
