@@ -134,6 +134,8 @@ export interface RunningDump {
   facts(): Promise<Facts>;
   tool: string;
   contentAt: string;
+  /** What the stream will hold is settled already: whatever is written from now on is not in it. Otherwise that is so at its end. */
+  isSettled?: boolean;
   /** Ends what the dump needs besides its stream: a session, a temporary file. Safe to call at any time, more than once. */
   close(): Promise<void>;
 }

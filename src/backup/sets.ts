@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import { Failure } from '../kit/errors.ts';
+import { readFileIfThere, writeFileDurably } from '../kit/files.ts';
 import type { BackupSet, Manifest, SavedStore } from './model.ts';
 import { resticFailure } from './restic/outcome.ts';
 import type { Restic } from './restic/program.ts';
@@ -110,6 +112,24 @@ export async function readManifest(restic: Restic, { set, manifest }: Pick<Backu
   if (result.code !== 0) throw resticFailure(result, `read the manifest of set ${set}`, restic.repository);
   return parseManifest(result.stdout, set);
 }
+
+/**
+ * The same from this machine's cache, where the snapshot was read before: its id stands for its content. For comparing only: who restores reads what is in
+ * the repository.
+ */
+export async function knownManifest(restic: Restic, found: Pick<BackupSet, 'set' | 'manifest'>): Promise<Manifest> {
+  const known = found.manifest === undefined ? undefined : await readFileIfThere(cachePath(restic, found.manifest));
+  if (known !== undefined) return parseManifest(known, found.set);
+  const manifest = await readManifest(restic, found);
+  if (found.manifest !== undefined) await rememberManifest(restic, found.manifest, manifest);
+  return manifest;
+}
+
+/** A machine that cannot keep it reads it again. */
+export const rememberManifest = (restic: Restic, snapshot: string, manifest: Manifest): Promise<void> =>
+  writeFileDurably(cachePath(restic, snapshot), JSON.stringify(manifest)).catch(() => {});
+
+const cachePath = ({ cache }: Restic, snapshot: string): string => join(cache, 'manifests', `${snapshot}.json`);
 
 function parseManifest(text: string, set: string): Manifest {
   const bad = (why: string): Failure =>
