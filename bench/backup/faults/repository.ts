@@ -211,7 +211,8 @@ async function killedRun(subject: Subject, { start, run }: Finder): Promise<Answ
     await running.answer;
   });
   const list = await finder(subject, ['backup', 'list', '--json']).run();
-  const { sets } = JSON.parse(list.text.slice(list.text.indexOf('{'))) as { sets: { complete: boolean }[] };
+  const line = list.text.split('\n').find((text) => text.includes('"sets"')) ?? '{"sets":[]}';
+  const { sets } = JSON.parse(line) as { sets: { complete: boolean }[] };
   if (sets[0]?.complete !== false) return { ...list, code: 'it counts' };
   const answer = await run();
   return leavingNothing(answer, (await snapshots()).length === before.length + 3 ? [] : ['other snapshots than those of the next run']);
