@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { openDocker } from '../src/docker/api.ts';
 import { withProject } from '../test/support/scenario.ts';
 import { changeFolder, fillFolder, fillTable } from './backup/data.ts';
+import { measureFaults } from './backup/faults.ts';
 import { composure, type Method, ourMethod, plainRestic, type Subject, tarZstd } from './backup/methods.ts';
 import { measureRebuild } from './backup/rebuild.ts';
 import { installPackage } from './cli/packages.ts';
@@ -164,6 +165,12 @@ try {
     summary.rebuildSeconds = round(ms / 1000, 1);
     found.push(...steps.map(({ step, seconds }) => ({ 'rebuild of the example': step, seconds })));
     say(`the rebuild took ${summary.rebuildSeconds} s`);
+  }
+  if (parts.includes('faults')) {
+    const { injected, detected, rows: faults } = await measureFaults(packed.bin);
+    Object.assign(summary, { faultsInjected: injected, faultsDetected: detected });
+    found.push(...faults);
+    if (detected !== injected) process.exitCode = 1;
   }
 } finally {
   await rm(packed.folder, { recursive: true, force: true });

@@ -68,10 +68,9 @@ export async function prepareDrill(
 export async function runDrill(world: BackupWorld, restic: Restic, request: DrillRequest, known: Partial<Outcome>): Promise<DrillEvidence> {
   const began = Date.now();
   const { docker, project, stateFolder, report } = world;
-  const removed = await removeLeftOvers(docker);
+  const removed = (await removeLeftOvers(docker)) + (await removeOldFiles(docker, stateFolder, project.name));
   if (removed > 0)
-    report({ kind: 'note', text: `removed what a drill that was killed had left: ${removed} containers, networks and volumes` });
-  await removeOldFiles(docker, stateFolder, project.name);
+    report({ kind: 'note', text: `removed what a drill that was killed had left: ${removed} containers, networks, volumes and folders` });
   await removeLocks(restic);
   const prepared = await prepareDrill(world, restic, request, { fetch: true, known });
   const { plan } = prepared;

@@ -10,7 +10,7 @@ dumpContract(mysql, {
   program: 'mariadb-dump',
   fill: [
     sql(`CREATE TABLE orders (id int PRIMARY KEY, note text, picture blob);
-      INSERT INTO orders SELECT seq, REPEAT(MD5(seq), 40), UNHEX(MD5(seq)) FROM seq_1_to_40000;
+      INSERT INTO orders SELECT seq, REPEAT(MD5(seq), 40), UNHEX(MD5(seq)) FROM seq_1_to_10000;
       CREATE TABLE \`odd\`\`name\` (a int); ALTER DATABASE shop CHARACTER SET latin1 COLLATE latin1_german2_ci`),
   ],
   same: sql("SELECT * FROM information_schema.schemata WHERE schema_name = 'shop'"),
