@@ -36,6 +36,7 @@ const outcome = (more: Partial<Outcome>): Outcome => ({
   figures: figures({ served: 12_345, streams: 40, longestMs: 310 }),
   ownErrors: 0,
   backAfterMs: undefined,
+  proof: { stores: 4, bytes: 3 * 1024 * 1024, differences: 0, rtoSeconds: 21.4, rpoSeconds: 3.2 },
   elapsedMs: 90_000,
   problems: [],
   ...more,
@@ -75,6 +76,12 @@ test('errors of the release that was broken on purpose are no lost requests, all
 test('a cut stream or an act that went wrong makes the demo a failure', () => {
   expect(isGood(outcome({ figures: figures({ cut: 1 }) }))).toBe(false);
   expect(isGood(outcome({ problems: ['recover: exit code 7'] }))).toBe(false);
+});
+
+test('without a backup that restored as it was saved the demo is a failure', () => {
+  expect(isGood(outcome({ proof: undefined }))).toBe(false);
+  expect(isGood(outcome({ proof: { stores: 4, bytes: 1, differences: 1, rtoSeconds: 1, rpoSeconds: 1 } }))).toBe(false);
+  expect(summary(outcome({ proof: undefined }))).toContain('no backup that has been proven');
 });
 
 test('the last screen', () => {
