@@ -1,7 +1,8 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Project } from '../project/model.ts';
 import type { Outcome, ProjectFlags } from './flags.ts';
 import type { Io } from './io.ts';
+import { isoTime } from './iso-time.ts';
 
 /** What the commands of all groups are declared with. */
 export interface Shared {
@@ -53,7 +54,7 @@ export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, s
   onProject(backup.command('show'))
     .description('what a set holds: stores, what was counted, when it is of, which images; default the latest')
     .argument('[set]', 'id of a set, or its beginning')
-    .option('--at <time>', 'the latest set at or before this time')
+    .addOption(atOption())
     .addHelpText('after', example('backup show', 'backup show 20261124T0612', 'backup show --at 2026-11-24T06:00:00Z --json'))
     .action(async (set: string | undefined, flags) => {
       const project = startLoading(io, flags);
@@ -61,10 +62,8 @@ export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, s
     });
 
   // Proof.
-  waiting(onProject(backup.command('drill')))
+  waiting(chosen(onProject(backup.command('drill'))))
     .description('restore a set into scratch containers without a way out, compare it, start the application on it, remove everything')
-    .option('--set <id>', 'this set, or the one that begins so; default the latest')
-    .option('--at <time>', 'the latest set at or before this time')
     .option('--keep', 'leave the scratch containers for a look')
     .option('--remove <id>', 'remove what --keep left')
     .option('--dry-run', 'say what would be restored and started, and touch nothing')
@@ -190,11 +189,10 @@ export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, s
 function chosen(command: Command): Command {
   return command
     .option('--set <id>', 'a set of composure backup list, or the beginning of its id; default the latest')
-    .option('--at <time>', 'the latest set at or before this time, as 2026-11-24T06:00:00Z', isoTime);
+    .addOption(atOption().conflicts('set'));
 }
 
-function isoTime(text: string): string {
-  if (/^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/.test(text) && !Number.isNaN(Date.parse(text)))
-    return new Date(text).toISOString();
-  throw new InvalidArgumentError('write a time as 2026-11-24T06:00:00Z.');
-}
+const atOption = (): Option =>
+  new Option('--at <time>', 'the latest set at or before this time, as 2026-11-24T06:00:00Z; without a zone it is UTC').argParser((text) =>
+    isoTime(text, Date.now()),
+  );

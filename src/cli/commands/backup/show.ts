@@ -1,6 +1,7 @@
 import { printManifest } from '../../../backup/print-manifest.ts';
 import { provenSets, readResults } from '../../../backup/proven.ts';
 import { findSet, listSets, missingStores, readManifest } from '../../../backup/sets.ts';
+import { Failure } from '../../../kit/errors.ts';
 import type { Project } from '../../../project/model.ts';
 import type { ProjectFlags } from '../../flags.ts';
 import type { Io } from '../../io.ts';
@@ -13,6 +14,8 @@ export async function backupShowCommand(
   flags: ProjectFlags & { at?: string },
   loading: Promise<Project>,
 ): Promise<void> {
+  if (set !== undefined && flags.at !== undefined)
+    throw new Failure('USAGE', 'a set is named by its id or by a time, not by both', { next: 'leave out one of them' });
   const { world, restic } = await openBackup(io, flags, loading);
   const { name } = world.project;
   const [sets, history] = await Promise.all([listSets(restic, name), readResults(world.stateFolder, name)]);
