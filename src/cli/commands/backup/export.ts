@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { formatBytes } from '../../../autoscale/amounts.ts';
 import { placeOf, rootOf } from '../../../backup/export/place.ts';
 import { exportSet } from '../../../backup/export/save.ts';
 import { findSet, listSets, readManifest } from '../../../backup/sets.ts';
@@ -39,8 +40,8 @@ export async function backupExportCommand(io: Io, flags: ExportFlags, loading: P
     return;
   }
   const lines = [
-    `${flags.dryRun ? `would export set ${manifest.set} to` : `exported set ${manifest.set}:`} ${out}${bytes === undefined ? '' : `, ${bytes} bytes`}`,
-    ...manifest.stores.map((store) => `  ${placeOf(store)}  (${store.id}, ${store.bytes} bytes)`),
+    `${flags.dryRun ? `would export set ${manifest.set} to` : `exported set ${manifest.set}:`} ${out}${bytes === undefined ? '' : `, ${formatBytes(bytes)}`}`,
+    ...manifest.stores.map((store) => `  ${placeOf(store)}  (${store.id}, ${formatBytes(store.bytes)})`),
     ...(flags.dryRun ? [] : ['  README.md inside says how each part is read without Composure and restic']),
   ];
   io.stdout(`${lines.join('\n')}\n`);

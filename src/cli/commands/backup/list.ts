@@ -1,5 +1,6 @@
 import { provenSets, readResults } from '../../../backup/proven.ts';
 import { listSets } from '../../../backup/sets.ts';
+import { second } from '../../../kit/time.ts';
 import type { Project } from '../../../project/model.ts';
 import type { ProjectFlags } from '../../flags.ts';
 import type { Io } from '../../io.ts';
@@ -33,5 +34,3 @@ export async function backupListCommand(io: Io, flags: ProjectFlags, loading: Pr
 
 /** "proven <when>" or "unproven", wherever a set is shown. */
 export const provenText = (at: string | undefined): string => (at === undefined ? 'unproven' : `proven ${second(at)}`);
-
-export const second = (at: string): string => at.replace('T', ' ').slice(0, 19);
