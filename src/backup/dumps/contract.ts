@@ -23,6 +23,10 @@ export interface DumpCase {
   fill: string[][];
   /** Its program, to be killed in the middle. */
   program: string;
+  /** A command that says the same on a server that was restored; for what is not counted. */
+  tells?: string[];
+  /** What is said to be in no dump. */
+  notDumped?: string[];
 }
 
 /** What every kind of dump has to prove against its real server. */
@@ -75,6 +79,7 @@ export function dumpContract(type: DumpType, given: DumpCase): void {
   test('a dump is saved, and loaded into a fresh server of the same image it counts the same', async () => {
     expect((given.foundAs ?? type).images).toContain(given.image.replace(/:.*/, ''));
     expect(await type.list(source)).toContain(given.database);
+    expect((await type.notDumped?.(source)) ?? []).toEqual(given.notDumped ?? []);
     const saved = await save();
     expect(saved.bytes).toBeGreaterThan(0);
     const content = await restic.run(['dump', saved.snapshot, saved.path, '--target', join(scratch, 'dump')]);
@@ -84,6 +89,10 @@ export function dumpContract(type: DumpType, given: DumpCase): void {
     await type.load(target, createReadStream(join(scratch, 'dump')));
     expect(await type.count(target)).toEqual(saved.facts);
     expect(await type.count(source)).toEqual(saved.facts);
+    if (given.tells === undefined) return;
+    const [told, again] = [await docker.exec(source.container.Id, given.tells), await docker.exec(target.container.Id, given.tells)];
+    expect(told).toMatchObject({ code: 0, output: expect.stringMatching(/\S/) });
+    expect(again).toEqual(told);
   });
 
   test('a dump whose program is killed leaves no snapshot and no lock', async () => {

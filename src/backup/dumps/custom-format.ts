@@ -87,13 +87,37 @@ export function customFormatCheck(): WholeCheck {
   };
 }
 
+/** What an archive says of the database itself, which `pg_restore` sets only when it makes the database. */
+export interface DatabaseEntry {
+  owner: string;
+  /** SQL: its settings, comment and privileges. */
+  statements: string[];
+}
+
+/** Passes an archive on, and tells what its table of contents says of the database once that went by. */
+export async function* withDatabase(
+  archive: AsyncIterable<Uint8Array>,
+  found: (database: DatabaseEntry) => void,
+): AsyncGenerator<Uint8Array> {
+  let head: Buffer | undefined = Buffer.alloc(0);
+  for await (const chunk of archive) {
+    if (head) {
+      head = Buffer.concat([head, chunk]);
+      const toc = readToc(head);
+      if (toc !== 'more') head = undefined;
+      if (typeof toc !== 'string' && toc.database.owner !== '') found(toc.database);
+    }
+    yield chunk;
+  }
+}
+
 const intAt = (buffer: Buffer, at: number): number | undefined => {
   if (buffer.length < at + 5) return undefined;
   const value = buffer.readUInt32LE(at + 1);
   return buffer[at] === 0 ? value : -value;
 };
 
-function readToc(buffer: Buffer): { length: number; withData: number } | 'more' | string {
+function readToc(buffer: Buffer): { length: number; withData: number; database: DatabaseEntry } | 'more' | string {
   if (buffer.length < 11) return 'more';
   if (buffer.toString('latin1', 0, 5) !== 'PGDMP') return 'this is no archive of pg_dump';
   const minor = buffer[6] ?? 0;
@@ -120,22 +144,25 @@ function readToc(buffer: Buffer): { length: number; withData: number } | 'more' 
   for (let field = 0; field < 3; field++) text();
   const count = int();
   let withData = 0;
+  const database: DatabaseEntry = { owner: '', statements: [] };
   for (let entry = 0; entry < count; entry++) {
     if (isShort || at > buffer.length) return 'more';
     int();
     if (int() !== 0) withData++;
-    text();
-    text();
-    text();
-    text();
+    for (let field = 0; field < 2; field++) text();
+    const [tag = '', kind] = [text(), text()];
     int();
-    for (let field = 0; field < 5; field++) text();
+    const statement = text();
+    for (let field = 0; field < 4; field++) text();
     if (minor >= 14) text();
     if (minor >= 16) int();
+    const owner = text();
     text();
-    text();
+    if (kind === 'DATABASE') database.owner = owner ?? '';
+    else if (statement && (kind === 'DATABASE PROPERTIES' || ((kind === 'ACL' || kind === 'COMMENT') && tag.startsWith('DATABASE '))))
+      database.statements.push(statement);
     while (!isShort && text() !== undefined);
     at += 1 + offset;
   }
-  return isShort || at > buffer.length ? 'more' : { length: at, withData };
+  return isShort || at > buffer.length ? 'more' : { length: at, withData, database };
 }

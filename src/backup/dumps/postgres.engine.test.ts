@@ -3,6 +3,7 @@ import { connectionTo, postgres } from './postgres.ts';
 
 /** A name that a connection string, a shell and SQL would each read as something else. */
 const DATABASE = `odd host=nowhere.invalid "n'\\ame $(id), 100%`;
+const QUOTED = `"${DATABASE.replaceAll('"', '""')}"`;
 const sql = (text: string, database = 'shop'): string[] => [
   'psql',
   '-U',
@@ -20,8 +21,17 @@ dumpContract(postgres, {
   run: ['-e', 'POSTGRES_USER=shop', '-e', 'POSTGRES_PASSWORD=for tests only', '-e', 'POSTGRES_DB=shop'],
   database: DATABASE,
   program: 'pg_dump',
+  tells: sql(
+    `SELECT json_build_array(pg_get_userbyid(datdba), datacl::text, shobj_description(oid, 'pg_database'),
+        (SELECT array_agg(setconfig) FROM pg_db_role_setting s WHERE s.setdatabase = d.oid))
+      FROM pg_database d WHERE datname LIKE 'odd %'`,
+  ),
   fill: [
-    sql(`CREATE DATABASE "${DATABASE.replaceAll('"', '""')}"`),
+    sql(`CREATE DATABASE ${QUOTED}`),
+    sql(
+      `ALTER DATABASE ${QUOTED} OWNER TO pg_monitor; ALTER DATABASE ${QUOTED} SET statement_timeout TO '7min';
+      COMMENT ON DATABASE ${QUOTED} IS 'the odd one'; REVOKE CONNECT ON DATABASE ${QUOTED} FROM PUBLIC; GRANT CREATE ON DATABASE ${QUOTED} TO pg_read_all_data`,
+    ),
     sql(
       `CREATE TABLE orders (id int PRIMARY KEY, note text, created_at timestamptz DEFAULT now());
       INSERT INTO orders SELECT g, repeat(md5(g::text), 40) FROM generate_series(1, 60000) g;

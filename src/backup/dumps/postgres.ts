@@ -1,6 +1,6 @@
 import { Failure } from '../../kit/errors.ts';
 import type { DumpContext, DumpType, Facts, RunningDump, TableFact } from '../model.ts';
-import { customFormatCheck } from './custom-format.ts';
+import { customFormatCheck, type DatabaseEntry, withDatabase } from './custom-format.ts';
 import { ask, environmentOf, feed, withSecret } from './in-container.ts';
 
 type Context = Omit<DumpContext, 'name'>;
@@ -158,7 +158,13 @@ export const postgres: DumpType = {
       { stdin: true },
     );
     restore.stdout.resume();
-    await feed(restore, input);
+    let database: DatabaseEntry | undefined;
+    await feed(
+      restore,
+      withDatabase(input, (entry) => {
+        database = entry;
+      }),
+    );
     const { code, stderr } = await restore.ended;
     if (code !== 0) {
       throw new Failure('RESTORE_FAILED', `${context.service}: pg_restore refused the dump of ${context.name}`, {
@@ -166,5 +172,12 @@ export const postgres: DumpType = {
         details: stderr.split('\n').slice(-6).filter(Boolean),
       });
     }
+    // The owner of a database is who may make tables in its schema “public”.
+    if (database)
+      await query(
+        context,
+        maintenance,
+        [`ALTER DATABASE ${quote(context.name)} OWNER TO ${quote(database.owner)};`, ...database.statements].join('\n'),
+      );
   },
 };
