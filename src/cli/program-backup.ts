@@ -22,9 +22,19 @@ const collect = (value: string, all: string[] = []): string[] => [...all, value]
 /** composure backup …: one block and one file in commands/backup/ for each command. */
 export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, shared: Shared): void {
   const { onProject, confirmable, waiting, example, startLoading } = shared;
-  const backup = program.command('backup').description('backups that have been restored: encrypted by restic, proved by drills');
+  const backup = program
+    .command('backup')
+    .description('backups that have been restored: encrypted by restic, proved by drills')
+    .addHelpText('after', example('backup init', 'backup run', 'backup drill', 'backup restore --dry-run'));
 
   // Making one.
+  confirmable(onProject(backup.command('init')))
+    .description('create the encrypted repository, with a password in the file of secrets, and show what a backup would save')
+    .addHelpText('after', example('backup init', 'backup init --dry-run', 'backup init --env prod --yes'))
+    .action(async (flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/backup/init.ts')).backupInitCommand(io, flags, project);
+    });
   waiting(onProject(backup.command('run')))
     .description('save everything of the project as one set: databases, volumes, the project itself; all or nothing')
     .option('--only <service>', 'only what belongs to this service; may be given several times', collect)
@@ -77,13 +87,6 @@ export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, s
     });
 
   // The repository.
-  confirmable(onProject(backup.command('init')))
-    .description('create the encrypted repository, with a password in the file of secrets, and show what a backup would save')
-    .addHelpText('after', example('backup init', 'backup init --dry-run', 'backup init --env prod --yes'))
-    .action(async (flags) => {
-      const project = startLoading(io, flags);
-      await (await import('./commands/backup/init.ts')).backupInitCommand(io, flags, project);
-    });
   waiting(onProject(backup.command('verify')))
     .description('check the repository and read a part of its data, another one each time; every snapshot of every set has to be there')
     .option('--all', 'read all data now')
