@@ -13,7 +13,25 @@ const set = manifest([
 test('an archive says how it is unpacked and how each part is read', () => {
   const text = exportReadme(set, 'archive');
   expect(text).toContain(`    tar --extract --zstd --numeric-owner --file shop-${set.set}.tar.zst\n`);
-  expect(text.slice(text.indexOf('## Roles'))).toMatchInlineSnapshot();
+  expect(text.slice(text.indexOf('## Roles'))).toMatchInlineSnapshot(`
+    "## Roles of db (before its databases)
+
+        psql -U postgres -d template1 -f db/postgres-roles/roles.sql   # as the server’s superuser; “already exists” of that one is no fault
+
+    ## Database shop of db (pg_dump 18)
+
+        pg_restore -U postgres --create --clean --if-exists --exit-on-error -d template1 db/postgres/shop.dump   # replaces a database of that name
+
+    ## Database old shop of legacy (mariadb-dump 11)
+
+        mariadb-admin -u root -p create 'old shop'   # MySQL: mysqladmin
+        mariadb -u root -p 'old shop' < 'legacy/mysql/old shop.sql'   # MySQL: mysql
+
+    ## Files of app: uploads
+
+        cp -a app/files/uploads/. TARGET/
+    "
+  `);
 });
 
 test('a folder was unpacked already', () => {
