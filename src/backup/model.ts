@@ -160,6 +160,8 @@ export interface DumpType {
   extension: string;
   /** Names of what is to be dumped one by one: databases. [''] where one dump takes all. */
   list(context: Omit<DumpContext, 'name'>): Promise<string[]>;
+  /** What of the server is in no dump, and so is not there after a restore: one sentence each. */
+  notDumped?(context: Omit<DumpContext, 'name'>): Promise<string[]>;
   /** Accepts connections. */
   ready(context: Omit<DumpContext, 'name'>): Promise<boolean>;
   dump(context: DumpContext): Promise<RunningDump>;

@@ -95,6 +95,19 @@ export function findSet(sets: readonly BackupSet[], { set, at }: { set?: string;
   throw unknown(`no backup is as old as ${new Date(time).toISOString()}`, complete);
 }
 
+/** `findSet` among a project's sets in the repository. Throws SET_UNKNOWN, REPOSITORY_*. */
+export async function readSet(restic: Restic, project: string, which: { set?: string; at?: string }): Promise<BackupSet> {
+  const all = await listSets(restic);
+  const own = all.filter((one) => one.project === project);
+  if (own.length > 0 || all.length === 0) return findSet(own, which);
+  throw new Failure('SET_UNKNOWN', `the repository has no backup of ${project}, but of ${projectsOf(all).join(', ')}`, {
+    where: restic.repository,
+    next: 'composure backup run makes one; what the project saved under another name is to be had by --project-name NAME',
+  });
+}
+
+export const projectsOf = (sets: readonly BackupSet[]): string[] => [...new Set(sets.map(({ project }) => project))].sort();
+
 function unknown(message: string, there: readonly BackupSet[]): Failure {
   const shown = there.slice(0, 10).map((one) => `${one.set}  saved ${one.at}${noteOf(one)}`);
   return new Failure('SET_UNKNOWN', message, {

@@ -86,7 +86,7 @@ export async function restoreToFolder(
       return { id: store.id, path };
     });
     const part = { ...manifest, stores: [...stores] };
-    await writeFile(join(folder, 'README.md'), exportReadme(part), { mode: 0o600, flag: 'wx' });
+    await writeFile(join(folder, 'README.md'), exportReadme(part, 'folder'), { mode: 0o600, flag: 'wx' });
     await writeFile(join(folder, 'manifest.json'), `${JSON.stringify(part, undefined, 2)}\n`, { mode: 0o600, flag: 'wx' });
     return written;
   } catch (error) {
