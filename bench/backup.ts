@@ -54,12 +54,11 @@ async function measureRound(
   await change();
   await each('1 % changed', (method) => method.run());
   const changed = await Promise.all(methods.map((method) => method.storedBytes()));
-  if (process.env.NORESTORE === undefined)
-    await each('restore', async (method) => {
-      const folder = join(place, 'restored');
-      await method.restore(folder);
-      await rm(folder, { recursive: true });
-    });
+  await each('restore', async (method) => {
+    const folder = join(place, 'restored');
+    await method.restore(folder);
+    await rm(folder, { recursive: true });
+  });
   await each('verify', (method) => method.verify());
   for (const [index, one] of measured.entries()) {
     one.firstBytes.push((first[index] ?? 0) - (before[index] ?? 0));
