@@ -21,7 +21,7 @@ import { verify } from './verify.ts';
 
 /** Packs of 4 MiB, restic's smallest: a few MiB of data are several. */
 const SECRETS = { RESTIC_PASSWORD: 'for tests only', RESTIC_PACK_SIZE: '4' };
-const PARTS = 3;
+const PARTS = 2;
 
 let folder = '';
 let data = '';
@@ -49,6 +49,12 @@ const worldOf = (restic: Restic, keep: BackupSettings['keep'] = { last: 1 }): Ba
 
 async function fill(): Promise<void> {
   for (let index = 0; index < 8; index++) await writeFile(join(data, `file${index}`), randomBytes(2 << 20));
+}
+
+/** A new repository: a copy of one, because making a key takes restic a while. */
+async function newRepository(name: string): Promise<string> {
+  await cp(join(folder, 'new'), join(folder, name), { recursive: true });
+  return join(folder, name);
 }
 
 /** A set of one store and its manifest. */
@@ -87,6 +93,7 @@ beforeAll(async () => {
   await mkdir(data);
   await fill();
   s3 = await startS3();
+  await createRepository(await open(join(folder, 'new')));
 });
 afterAll(async () => {
   await s3.stop();
@@ -96,8 +103,7 @@ afterAll(async () => {
 describe('a damaged repository', () => {
   let whole: Restic;
   beforeAll(async () => {
-    whole = await open(join(folder, 'whole'));
-    await createRepository(whole);
+    whole = await open(await newRepository('whole'));
     await saveSet(whole, 'one');
   });
 
@@ -118,7 +124,7 @@ describe('a damaged repository', () => {
   }
 
   test('a whole one is found whole in every part', async () => {
-    for (const part of [1, 2, 3]) {
+    for (const part of [1, 2]) {
       const found = await verify(whole, worldOf(whole), { all: false, part, parts: PARTS }, {});
       expect(found.numbers).toEqual({ part, parts: PARTS, sets: 1, snapshots: 2 });
     }
@@ -134,7 +140,7 @@ describe('a damaged repository', () => {
     await file.close();
     expect((await restic.run(['check'])).code).toBe(0);
     const found: number[] = [];
-    for (const read of [1, 2, 3]) {
+    for (const read of [1, 2]) {
       const known = {};
       const result = verify(restic, worldOf(restic), { all: false, part: read, parts: PARTS }, known);
       if (read === part)
@@ -146,7 +152,7 @@ describe('a damaged repository', () => {
       found.push(read);
       expect(known).toMatchObject({ numbers: { part: read, parts: PARTS } });
     }
-    expect(found).toEqual([1, 2, 3]);
+    expect(found).toEqual([1, 2]);
     await expect(verify(restic, worldOf(restic), { all: true }, {})).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
   });
 
@@ -192,37 +198,37 @@ describe('an object store that fails half way', () => {
     };
   };
   const save = (restic = remote) => saveFolder(restic, { folder: data, tags: ['trial'], exclude: [], host: 'here' });
-  const snapshots = async () => JSON.parse((await remote.run(['snapshots', '--json', '--no-lock'])).stdout) as unknown[];
+  const snapshots = () => [...s3.objects.keys()].filter((path) => path.includes('/snapshots/'));
 
   test.each<Fault>([503, 'cut'])('when it answers %s for a while, the backup waits and is whole', async (fault) => {
     await fill();
-    const before = (await snapshots()).length;
+    const before = snapshots().length;
     onPacks(fault, 2);
     const saved = await save();
     s3.fault = () => undefined;
     expect(saved.bytes).toBe(8 * (2 << 20));
     expect(s3.requests.splice(0).filter(({ status }) => status === fault)).toHaveLength(2);
-    expect(await snapshots()).toHaveLength(before + 1);
+    expect(snapshots()).toHaveLength(before + 1);
     expect((await remote.run(['check', '--read-data'])).code).toBe(0);
   });
 
   test('when it refuses, the backup ends at once and says so; there is no snapshot, and the next backup works', async () => {
     await fill();
-    const before = (await snapshots()).length;
+    const before = snapshots().length;
     onPacks(403);
     await expect(save()).rejects.toMatchObject({
       code: 'REPOSITORY_FAILED',
       details: expect.arrayContaining([expect.stringContaining('Access Denied')]),
     });
     s3.fault = () => undefined;
-    expect(await snapshots()).toHaveLength(before);
+    expect(snapshots()).toHaveLength(before);
     await save();
-    expect(await snapshots()).toHaveLength(before + 1);
+    expect(snapshots()).toHaveLength(before + 1);
   });
 
   test('when it stays down, that is said while restic tries again; stopped then, there is no snapshot, and the next backup works', async () => {
     await fill();
-    const before = (await snapshots()).length;
+    const before = snapshots().length;
     const failing = await open(s3.repository);
     onPacks(503);
     events.length = 0;
@@ -237,9 +243,9 @@ describe('an object store that fails half way', () => {
     stop.abort();
     expect(await saving).toMatchObject({ code: 'REPOSITORY_FAILED' });
     s3.fault = () => undefined;
-    expect(await snapshots()).toHaveLength(before);
+    expect(snapshots()).toHaveLength(before);
     await save();
-    expect(await snapshots()).toHaveLength(before + 1);
+    expect(snapshots()).toHaveLength(before + 1);
   });
 
   test('keys that are refused say so', async () => {
@@ -252,9 +258,8 @@ describe('an object store that fails half way', () => {
 });
 
 test('a backup that is killed in the middle is gone on with: its packs are not sent again', async () => {
-  const repository = join(folder, 'resumed');
+  const repository = await newRepository('resumed');
   const slow = await open(repository, { limitUpload: 6000 });
-  await createRepository(slow);
   const saving = saveFolder(slow, { folder: data, tags: ['trial'], exclude: [], host: 'here' }).catch((error: unknown) => error);
   const packs = async () =>
     (await readdir(join(repository, 'data'), { recursive: true })).filter((path) => /[0-9a-f]{64}$/.test(path)).length;
@@ -271,8 +276,7 @@ test('a backup that is killed in the middle is gone on with: its packs are not s
 });
 
 test('a prune takes whole sets: failed ones do not count, the newest proven one stays, and what is kept can be read', async () => {
-  const restic = await open(join(folder, 'pruned'));
-  await createRepository(restic);
+  const restic = await open(await newRepository('pruned'));
   const world = worldOf(restic);
   for (const set of ['one', 'two', 'three', 'four']) await saveSet(restic, set);
   // Newer than all, and without a manifest: with keep-last 1 it would take the place of the only one that counts.

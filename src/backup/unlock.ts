@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { formatMs } from '../kit/duration.ts';
@@ -52,6 +52,7 @@ export function judgeLocks(locks: readonly RepositoryLock[], { host, now, isRest
 
 /** The locks in the repository. Takes none itself. */
 export async function readLocks(restic: Restic): Promise<RepositoryLock[]> {
+  if (await hasNone(restic.repository)) return [];
   const listed = await restic.run(['list', 'locks', '--no-lock']);
   if (listed.code !== 0) throw resticFailure(listed, 'list the locks', restic.repository);
   const ids = listed.stdout.split('\n').filter((line) => /^[0-9a-f]{64}$/.test(line));
@@ -65,6 +66,13 @@ export async function readLocks(restic: Restic): Promise<RepositoryLock[]> {
     }),
   );
   return locks.flat().sort((a, b) => a.time.localeCompare(b.time));
+}
+
+/** A folder can be looked into without restic, which needs half a second for its key. */
+async function hasNone(repository: string): Promise<boolean> {
+  if (!isLocal(repository)) return false;
+  const found = await readdir(join(repository, 'locks')).catch(() => undefined);
+  return found?.length === 0;
 }
 
 export interface Unlocked {

@@ -393,7 +393,9 @@ export function openDocker(socketPath: string = engineSocket()) {
 
     createNetwork: (spec: object) => json<{ Id: string }>('POST', '/networks/create', spec),
 
-    removeNetwork: (network: string) => json<void>('DELETE', `/networks/${id(network)}`),
+    removeNetwork: async (network: string) => {
+      await orUndefined(json<void>('DELETE', `/networks/${id(network)}`));
+    },
 
     /** Joins a container, running or not, to a network under a fixed address. */
     connectNetwork: (network: string, container: string, address?: string) =>

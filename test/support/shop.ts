@@ -50,7 +50,7 @@ if (process.argv[2] === 'check') {
 }
 `;
 
-const QUICK = '{interval: 300ms, timeout: 5s, retries: 8, start_period: 8s, start_interval: 300ms}';
+const QUICK = '{interval: 300ms, timeout: 5s, retries: 8, start_period: 5s, start_interval: 300ms}';
 
 /** A project as people have them: a database with an extension and a role, a cache with an append-only log, files, a job, a proxy on Docker's socket. */
 export function shopFiles({ name }: Pick<ScenarioFacts, 'name'>): Record<string, string> {

@@ -8,7 +8,7 @@ import { describeFacts } from '../print-manifest.ts';
 import type { Restic } from '../restic/program.ts';
 import { modelVariables } from '../restore/variables.ts';
 import type { Outcome } from '../run/record.ts';
-import { findSet, listSets, missingStores, readManifest } from '../sets.ts';
+import { missingStores, readManifest, readSet } from '../sets.ts';
 import type { Staged } from '../stage/model.ts';
 import { removeLeftOvers, removeScratch, scratchLabels } from '../stage/scratch.ts';
 import { scratchModel } from '../stage/scratch-model.ts';
@@ -42,7 +42,7 @@ export async function prepareDrill(
   { fetch, known = {} }: { fetch: boolean; known?: Partial<Outcome> },
 ): Promise<PreparedDrill> {
   const { name } = world.project;
-  const found = findSet(await listSets(restic, name), { ...(set === undefined ? {} : { set }), ...(at === undefined ? {} : { at }) });
+  const found = await readSet(restic, name, { ...(set === undefined ? {} : { set }), ...(at === undefined ? {} : { at }) });
   known.set = found.set;
   const manifest = await readManifest(restic, found);
   if (manifest.only) known.only = manifest.only;
@@ -68,10 +68,9 @@ export async function prepareDrill(
 export async function runDrill(world: BackupWorld, restic: Restic, request: DrillRequest, known: Partial<Outcome>): Promise<DrillEvidence> {
   const began = Date.now();
   const { docker, project, stateFolder, report } = world;
-  const removed = await removeLeftOvers(docker);
+  const removed = (await removeLeftOvers(docker)) + (await removeOldFiles(docker, stateFolder, project.name));
   if (removed > 0)
-    report({ kind: 'note', text: `removed what a drill that was killed had left: ${removed} containers, networks and volumes` });
-  await removeOldFiles(docker, stateFolder, project.name);
+    report({ kind: 'note', text: `removed what a drill that was killed had left: ${removed} containers, networks, volumes and folders` });
   await removeLocks(restic);
   const prepared = await prepareDrill(world, restic, request, { fetch: true, known });
   const { plan } = prepared;

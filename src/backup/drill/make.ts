@@ -84,14 +84,16 @@ export function stageTargets(
   };
 }
 
-/** Removes the files of drills of the project that have nothing in Docker any more. */
-export async function removeOldFiles(docker: Docker, state: string, project: string): Promise<void> {
+/** Removes the files of drills of the project that have nothing in Docker any more. Answers of how many drills. */
+export async function removeOldFiles(docker: Docker, state: string, project: string): Promise<number> {
   const folder = backupFolder(state, project);
   const names = (await readdir(folder).catch(() => [])).filter((name) => name.startsWith('drill-'));
-  if (names.length === 0) return;
+  if (names.length === 0) return 0;
   const [containers, volumes] = await Promise.all([docker.listContainers([OURS.scratch]), docker.listVolumes()]);
   const used = new Set(
     [...containers.map(({ Labels }) => Labels), ...volumes.map(({ Labels }) => Labels ?? {})].map((labels) => labels[OURS.scratch]),
   );
-  for (const name of names) if (!used.has(name.slice('drill-'.length))) await rm(join(folder, name), { recursive: true, force: true });
+  const old = names.filter((name) => !used.has(name.slice('drill-'.length)));
+  for (const name of old) await rm(join(folder, name), { recursive: true, force: true });
+  return old.length;
 }

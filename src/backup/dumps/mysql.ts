@@ -79,6 +79,18 @@ export const mysql: DumpType = {
     return names.filter((name) => !['information_schema', 'performance_schema', 'mysql', 'sys'].includes(name));
   },
 
+  /** The image's variables make root and one user anew; what others there are lies in the server's own tables. */
+  async notDumped(context) {
+    const env = environmentOf(context.container);
+    const made = ['root', 'healthcheck', 'mariadb.sys', env.MARIADB_USER, env.MYSQL_USER];
+    const listed = await query(context, "SELECT DISTINCT user FROM mysql.user WHERE user NOT LIKE 'mysql.%' ORDER BY 1;").catch(() => '');
+    const names = listed.split('\n').filter((name) => name !== '' && !made.includes(name));
+    if (names.length === 0) return [];
+    return [
+      `${context.service}: accounts of the server are in no dump, and after a restore ${names.join(', ')} ${names.length === 1 ? 'is' : 'are'} gone: have a script in /docker-entrypoint-initdb.d make ${names.length === 1 ? 'it' : 'them'}`,
+    ];
+  },
+
   /** The server that the images start to make the database on empty volumes speaks to no network, and ends again. */
   ready: async (context) => (await query(context, 'SELECT @@skip_networking;').catch(() => '')).trim() === '0',
 

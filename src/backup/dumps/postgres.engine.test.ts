@@ -27,7 +27,7 @@ dumpContract(postgres, {
     sql(`REVOKE CONNECT ON DATABASE ${QUOTED} FROM PUBLIC`),
     sql(
       `CREATE TABLE orders (id int PRIMARY KEY, note text, created_at timestamptz DEFAULT now());
-      INSERT INTO orders SELECT g, repeat(md5(g::text), 40) FROM generate_series(1, 60000) g;
+      INSERT INTO orders SELECT g, repeat(md5(g::text), 40) FROM generate_series(1, 12000) g;
       CREATE TABLE "Odd ""name" (a int); CREATE VIEW v AS SELECT 1; CREATE SEQUENCE s`,
       DATABASE,
     ),

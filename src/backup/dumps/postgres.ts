@@ -134,6 +134,7 @@ export const postgres: DumpType = {
         facts: () => counted,
         tool,
         contentAt: held.contentAt,
+        isSettled: true,
         async close() {
           await counted.catch(() => {});
           dump.close();

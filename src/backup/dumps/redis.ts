@@ -135,6 +135,7 @@ export const redis: DumpType = {
       facts: async () => factsIn((await copy.ended).stderr, context),
       tool,
       contentAt: new Date(Number(savedAt) * 1000).toISOString(),
+      isSettled: true,
       close: async () => copy.close(),
     };
   },

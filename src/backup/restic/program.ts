@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { engineSocket, openDocker } from '../../docker/api.ts';
 import { pullIfMissing } from '../../docker/images.ts';
 import { Failure } from '../../kit/errors.ts';
@@ -18,6 +18,8 @@ export interface Restic {
   repository: string;
   /** How many calls at a time are faster than one: each takes a third of a second of one core for its key alone. */
   atOnce: number;
+  /** For what was read from the repository and cannot change there. */
+  cache: string;
   /** Arguments after the global ones. Never throws for an exit code: `resticFailure` says what it means. */
   run(args: readonly string[], options?: ResticOptions): Promise<RunResult>;
   /**
@@ -70,6 +72,7 @@ export async function openRestic(
   const repository = withoutPassword(address);
   // A service under systemd has no home, and restic refuses to work without a cache folder then.
   const home = env.HOME ?? homedir();
+  const resticCache = env.RESTIC_CACHE_DIR || join(env.XDG_CACHE_HOME || join(home, '.cache'), 'restic');
   const variables: Record<string, string> = {
     ...secrets,
     RESTIC_REPOSITORY: address,
@@ -78,7 +81,7 @@ export async function openRestic(
     RESTIC_PASSWORD_FILE: '',
     RESTIC_PASSWORD_COMMAND: '',
     RESTIC_PROGRESS_FPS: '1',
-    RESTIC_CACHE_DIR: env.RESTIC_CACHE_DIR || join(env.XDG_CACHE_HOME || join(home, '.cache'), 'restic'),
+    RESTIC_CACHE_DIR: resticCache,
     HOME: home,
     ...(settings.cpus === undefined ? {} : { GOMAXPROCS: String(settings.cpus) }),
   };
@@ -99,6 +102,7 @@ export async function openRestic(
     version,
     repository,
     atOnce: isLimited ? 1 : 2,
+    cache: join(dirname(resticCache), 'composure'),
     run: async (args, options = {}) => {
       const { program, args: all, ...how } = command([...limits, ...args], options);
       const noBucket = new AbortController();

@@ -1,6 +1,9 @@
 import type { Docker } from '../../docker/api.ts';
 import { OURS } from '../../docker/labels.ts';
+import { waitFor } from '../../kit/wait.ts';
 import { isAlive, ownIdentity, type ProcessIdentity } from '../../state/process.ts';
+
+const REMOVAL_MS = 30_000;
 
 /**
  * Labels for what is made only to look at data. By the process in them, whoever comes later tells what a dead one left from what is at work.
@@ -38,12 +41,19 @@ export async function keptScratch(docker: Docker, project: string): Promise<stri
   ].sort();
 }
 
+/** Somebody else may be at the same: commands of other projects clear away too. */
 async function removeWhere(docker: Docker, isMeant: (labels: Record<string, string>) => boolean): Promise<number> {
   const containers = (await docker.listContainers([OURS.scratch])).filter(({ Labels }) => isMeant(Labels));
-  await Promise.all(containers.map(({ Id }) => docker.removeContainer(Id, { force: true })));
+  await Promise.all(containers.map(({ Id }) => removeWhole(docker, Id)));
   const networks = (await docker.listNetworks([OURS.scratch])).filter(({ Labels }) => isMeant(Labels));
   for (const { Id } of networks) await docker.removeNetwork(Id);
   const volumes = (await docker.listVolumes()).filter(({ Labels }) => Labels?.[OURS.scratch] !== undefined && isMeant(Labels));
   for (const { Name } of volumes) await docker.removeVolume(Name);
   return containers.length + networks.length + volumes.length;
+}
+
+/** A container that is being removed still holds its networks and volumes. */
+async function removeWhole(docker: Docker, container: string): Promise<void> {
+  await docker.removeContainer(container, { force: true });
+  await waitFor(async () => ((await docker.findContainer(container)) ? undefined : true), { everyMs: 50, timeoutMs: REMOVAL_MS });
 }

@@ -28,6 +28,7 @@ export async function backupKitCommand(io: Io, flags: KitFlags, loading: Promise
   const opened = await restic.run(['cat', 'config', '--no-lock']);
   if (opened.code !== 0) throw resticFailure(opened, 'open the repository with what the kit would hold', restic.repository);
   const identity = await findIdentity(io.env);
+  requireElsewhere(flags.recipient, identity?.recipients ?? []);
   const environment = project.environment;
   const secrets = await openSecrets({ folder: project.folder, ...(environment === undefined ? {} : { environment }) }, io.env);
   const kit: Kit = {
@@ -69,6 +70,14 @@ export async function backupKitCommand(io: Io, flags: KitFlags, loading: Promise
         ]),
   ];
   io.stdout(`${lines.join('\n')}\n`);
+}
+
+/** Throws USAGE for a kit that is lost with the machine that it is for. Pure. */
+export function requireElsewhere(recipients: readonly string[], own: readonly string[]): void {
+  if (recipients.some((one) => !own.includes(one))) return;
+  throw new Failure('USAGE', 'that is this machine’s own recipient: a kit that only this machine can open is lost with it', {
+    next: 'name one whose identity is kept elsewhere: on another machine, age-keygen -o key.txt prints it',
+  });
 }
 
 async function writeOnce(file: string, content: string): Promise<void> {

@@ -6,6 +6,7 @@ import { type Registration, readRegistration } from '../../../backup/registratio
 import { lastByKind, ofTheProject, timeOfSet } from '../../../backup/run/history.ts';
 import { readHolds } from '../../../backup/run/hold.ts';
 import { type Job, nextTime } from '../../../backup/schedule.ts';
+import { second } from '../../../kit/time.ts';
 import { readAgentStatus } from '../../../state/agent.ts';
 import { stateFolder } from '../../../state/folder.ts';
 import { describeHolder, readLock } from '../../../state/lock.ts';
@@ -14,7 +15,6 @@ import type { ProjectFlags } from '../../flags.ts';
 import type { Io } from '../../io.ts';
 import { projectName } from '../../project-name.ts';
 import { table } from '../../render/table.ts';
-import { second } from './list.ts';
 
 const JOBS: readonly Job[] = ['run', 'prune', 'verify', 'drill'];
 
