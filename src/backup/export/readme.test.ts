@@ -20,7 +20,7 @@ test('an archive says how it is unpacked and how each part is read', () => {
 
     ## Database shop of db (pg_dump 18)
 
-        pg_restore -U postgres --create --clean --if-exists --exit-on-error -d template1 db/postgres/shop.dump   # replaces a database of that name
+        pg_restore -U postgres --exit-on-error --create -d template1 db/postgres/shop.dump   # makes the database, with its owner and settings
 
     ## Database old shop of legacy (mariadb-dump 11)
 
