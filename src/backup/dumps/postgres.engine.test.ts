@@ -22,7 +22,7 @@ dumpContract(postgres, {
   database: DATABASE,
   program: 'pg_dump',
   tells: sql(
-    `SELECT json_build_array(pg_get_userbyid(datdba), datacl::text, shobj_description(oid, 'pg_database'),
+    `SELECT json_build_array(pg_get_userbyid(datdba), (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(datacl) a), shobj_description(oid, 'pg_database'),
         (SELECT array_agg(setconfig) FROM pg_db_role_setting s WHERE s.setdatabase = d.oid))
       FROM pg_database d WHERE datname LIKE 'odd %'`,
   ),

@@ -77,6 +77,6 @@ const next = ({ project }: BackupWorld): string =>
   [
     'Next',
     '  composure backup kit --recipient age1…   a recovery kit: without it, a server that is lost takes the password along',
-    `  composure backup run                      the first backup of ${project.name}`,
-    '  composure backup drill                    the proof that it can be restored',
+    `  composure backup run                     the first backup of ${project.name}`,
+    '  composure backup drill                   the proof that it can be restored',
   ].join('\n');
