@@ -82,6 +82,24 @@ describe('a project without our keys', () => {
     expect(hashes.stdout.trim()).toBe(`web ${web?.configHash}`);
   });
 
+  test('a service with env files has the hash that its container gets', async () => {
+    const folder = await folderWith('env-file', {
+      'compose.yaml': `name: composure-test-${randomBytes(4).toString('hex')}\nservices:\n  web:\n    image: busybox:1\n    env_file: [web.env]\n    environment: {A: "$$a"}\n`,
+      'web.env': 'B=b\n',
+    });
+    const made = await run('docker', ['compose', 'create', '--pull', 'never', 'web'], { cwd: folder });
+    expect(made).toMatchObject({ code: 0 });
+    const { services, name } = await load(folder);
+    const labels = await run('docker', [
+      'inspect',
+      '--format',
+      '{{index .Config.Labels "com.docker.compose.config-hash"}}',
+      `${name}-web-1`,
+    ]);
+    await run('docker', ['compose', 'down'], { cwd: folder });
+    expect(services.web?.configHash).toBe(labels.stdout.trim());
+  });
+
   test('profiles add their services', async () => {
     const { services } = await load(join(fixtures, 'plain'), { profiles: ['tools'] });
     expect(services.tools).toMatchObject({ replicas: 3, healthcheck: { disabled: true } });
