@@ -390,7 +390,11 @@ test('a full disk, of the repository or of what a run needs meanwhile, fails the
     expect(full.err).toContain('DISK_FULL');
     expect(told.map(({ method }) => method)).toEqual(['POST']);
   });
-  expect((await readResults(p.state, p.name)).at(-1)).toMatchObject({ ok: false, code: 'REPOSITORY_FAILED' });
+  expect((await readResults(p.state, p.name)).at(-1)).toMatchObject({
+    ok: false,
+    code: 'DISK_FULL',
+    message: expect.stringContaining('a disk is full'),
+  });
 });
 
 /** A small file system in the place of a folder, while `body` runs. */

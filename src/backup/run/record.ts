@@ -9,7 +9,15 @@ import { writeMetrics } from './metrics.ts';
 export type Outcome = Pick<BackupResult, 'set' | 'only' | 'numbers'>;
 
 /** Refusals before anything was tried: the person who asked reads them, and nobody else has to know. */
-const NO_ATTEMPT: readonly string[] = ['USAGE', 'LOCKED', 'CONFIRMATION_NEEDED', 'DECLINED', 'SET_UNKNOWN'];
+const NO_ATTEMPT: readonly string[] = [
+  'USAGE',
+  'LOCKED',
+  'CONFIRMATION_NEEDED',
+  'DECLINED',
+  'SET_UNKNOWN',
+  'SERVICE_UNKNOWN',
+  'STORE_UNKNOWN',
+];
 
 /**
  * Does the work and notes how it ended: a line of history, metrics, and whoever is to be told. Throws what the work throws. What cannot be
