@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Failure } from '../kit/errors.ts';
 import { readFileIfThere, writeFileDurably } from '../kit/files.ts';
+import { second } from '../kit/time.ts';
 import type { BackupSet, Manifest, SavedStore } from './model.ts';
 import { resticFailure } from './restic/outcome.ts';
 import type { Restic } from './restic/program.ts';
@@ -92,7 +93,7 @@ export function findSet(sets: readonly BackupSet[], { set, at }: { set?: string;
   if (Number.isNaN(time)) throw new Failure('USAGE', `"${at}" is no time`, { next: 'write it as 2026-11-24T06:00:00Z' });
   const found = regular.find((one) => Date.parse(one.at) <= time);
   if (found) return found;
-  throw unknown(`no backup is as old as ${new Date(time).toISOString()}`, complete);
+  throw unknown(`no backup is as old as ${second(new Date(time).toISOString())} UTC`, complete);
 }
 
 /** `findSet` among a project's sets in the repository. Throws SET_UNKNOWN, REPOSITORY_*. */
@@ -109,7 +110,7 @@ export async function readSet(restic: Restic, project: string, which: { set?: st
 export const projectsOf = (sets: readonly BackupSet[]): string[] => [...new Set(sets.map(({ project }) => project))].sort();
 
 function unknown(message: string, there: readonly BackupSet[]): Failure {
-  const shown = there.slice(0, 10).map((one) => `${one.set}  saved ${one.at}${noteOf(one)}`);
+  const shown = there.slice(0, 10).map((one) => `${one.set}  saved ${second(one.at)} UTC${noteOf(one)}`);
   return new Failure('SET_UNKNOWN', message, {
     details: [...shown, ...(there.length > shown.length ? [`and ${there.length - shown.length} older ones`] : [])],
     next: there.length > 0 ? 'take one of these; composure backup list shows them all' : 'composure backup run makes one',

@@ -397,7 +397,11 @@ test('a full disk, of the repository or of what a run needs meanwhile, fails the
     expect(full.err).toContain('DISK_FULL');
     expect(told.map(({ method }) => method)).toEqual(['POST']);
   });
-  expect((await readResults(p.state, p.name)).at(-1)).toMatchObject({ ok: false, code: 'REPOSITORY_FAILED' });
+  expect((await readResults(p.state, p.name)).at(-1)).toMatchObject({
+    ok: false,
+    code: 'DISK_FULL',
+    message: expect.stringContaining('a disk is full'),
+  });
 });
 
 test('while the project is down on purpose nothing is planned, and its status says so', async () => {

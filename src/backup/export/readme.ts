@@ -1,4 +1,5 @@
-import type { Facts, Manifest, SavedStore } from '../model.ts';
+import type { Manifest, SavedStore } from '../model.ts';
+import { describeFacts } from '../print-manifest.ts';
 import { placeOf, rootOf } from './place.ts';
 
 /**
@@ -18,7 +19,8 @@ export function exportReadme(manifest: Manifest, form: 'archive' | 'folder'): st
     '| what | where | content of | bytes | counted |',
     '| --- | --- | --- | --- | --- |',
     ...manifest.stores.map(
-      (store) => `| ${store.id} | \`${placeOf(store)}\` | ${store.contentAt} | ${store.bytes} | ${countsOf(store.facts)} |`,
+      (store) =>
+        `| ${store.id} | \`${placeOf(store)}\` | ${store.contentAt} | ${store.bytes} | ${store.facts ? describeFacts(store.facts)[0] : ''} |`,
     ),
     '',
     '`manifest.json` has every table and its rows. Images that ran:',
@@ -37,23 +39,6 @@ const unpacking = (root: string): string[] => [
   `    age --decrypt --identity KEY ${root}.tar.zst.age | tar --extract --zstd --numeric-owner --file -`,
   '',
 ];
-
-function countsOf(facts: Facts | undefined): string {
-  switch (facts?.kind) {
-    case 'tables':
-      return `${facts.tables.length} tables, ${facts.tables.reduce((sum, { rows }) => sum + rows, 0)} rows`;
-    case 'roles':
-      return `${facts.names.length} roles`;
-    case 'keys':
-      return `${facts.keys} keys`;
-    case 'collections':
-      return `${facts.collections.length} collections, ${facts.collections.reduce((sum, { documents }) => sum + documents, 0)} documents`;
-    case 'files':
-      return `${facts.files} files`;
-    default:
-      return '';
-  }
-}
 
 function howTo(store: SavedStore): string[] {
   const place = placeOf(store);

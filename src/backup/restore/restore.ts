@@ -140,6 +140,7 @@ async function carryOut(
     // Nothing live was touched yet.
     await clear(world.docker, prepared.begin);
     await archiveJournal(restoreJournalPath(world.stateFolder, plan.project), archivedPath(world.stateFolder, plan.project, plan.id));
+    if (world.signal.aborted) throw new Failure('INTERRUPTED', 'the restore was interrupted; nothing live was touched');
     throw error;
   }
   const stoppedAt = performance.now();

@@ -18,10 +18,10 @@ import { unknownStore } from './units.ts';
 /** The stores that are meant by names: a store's id, a service, a volume, a path; all where nothing is named. Throws STORE_UNKNOWN. Pure. */
 export function chooseStores(manifest: Manifest, only: readonly string[]): SavedStore[] {
   if (only.length === 0) return manifest.stores;
-  const names = ({ id, service, origin }: SavedStore): string[] => [
+  const names = ({ id, service, name, origin }: SavedStore): string[] => [
     id,
     service,
-    ...(origin ? [origin.folder, origin.target, ...(origin.volume === undefined ? [] : [origin.volume])] : []),
+    ...(origin ? [name, origin.folder, origin.target, ...(origin.volume === undefined ? [] : [origin.volume])] : []),
   ];
   const unknown = only.find((name) => !manifest.stores.some((store) => names(store).includes(name)));
   if (unknown !== undefined) throw unknownStore(unknown, manifest);

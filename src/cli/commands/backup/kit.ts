@@ -1,5 +1,4 @@
 import { rm, writeFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { type Kit, kitWarnings, sealKit } from '../../../backup/kit.ts';
 import { resticFailure } from '../../../backup/restic/outcome.ts';
 import { Failure } from '../../../kit/errors.ts';
@@ -10,6 +9,7 @@ import { findIdentity } from '../../../secrets/identity.ts';
 import { openSecrets } from '../../../secrets/open.ts';
 import type { ProjectFlags } from '../../flags.ts';
 import type { Io } from '../../io.ts';
+import { newFile } from './new-file.ts';
 import { openBackup } from './open.ts';
 
 interface KitFlags extends ProjectFlags {
@@ -23,7 +23,7 @@ export async function backupKitCommand(io: Io, flags: KitFlags, loading: Promise
   for (const recipient of flags.recipient) await checkRecipient(recipient);
   const { world, restic } = await openBackup(io, flags, loading);
   const { project } = world;
-  const out = resolve(io.cwd, flags.out ?? `${project.name}-recovery-kit.age`);
+  const out = newFile(io, flags.out ?? `${project.name}-recovery-kit.age`);
   // A kit that does not open the repository would be found out on the worst day.
   const opened = await restic.run(['cat', 'config', '--no-lock']);
   if (opened.code !== 0) throw resticFailure(opened, 'open the repository with what the kit would hold', restic.repository);

@@ -39,6 +39,13 @@ export function resticOf(io: Io, { project, secrets, report }: BackupWorld): Pro
   return openRestic(project.settings.backup, secrets, { env: io.env, report, ...(image === undefined ? {} : { image }) });
 }
 
+/** Channels that could tell nobody of a failure: better said before there is one. */
+export function missingAddresses({ project, addresses = {} }: BackupWorld): string[] {
+  return (project.settings.backup?.notify ?? []).flatMap(({ kind, secret }) =>
+    addresses[secret] === undefined ? [`the ${kind} ${secret} tells nobody yet: composure secrets set ${secret}`] : [],
+  );
+}
+
 /** The agent started this command, by its schedule. */
 export const isScheduled = (io: Io): boolean => io.env.COMPOSURE_SCHEDULED === '1';
 
