@@ -13,7 +13,7 @@ dumpContract(redis, {
       '-a',
       'for-tests-only',
       'EVAL',
-      'for i=1,60000 do redis.call("SET", "k"..i, redis.sha1hex(i)..redis.sha1hex(i+1)) end',
+      'for i=1,130000 do redis.call("SET", "k"..i, redis.sha1hex(i)..redis.sha1hex(i+1)) end',
       '0',
     ],
     ['redis-cli', '-a', 'for-tests-only', 'SET', 'session', 'x', 'EX', '90000'],
