@@ -39,8 +39,8 @@ export async function measureFaults(bin: string): Promise<{ injected: number; de
       const began = performance.now();
       const answer = await injected(subject, fault);
       const isFound = isFoundBy(fault, answer);
+      say(`${fault.name}: ${fault.by.join(' ')} ended with ${answer.code}${isFound ? '' : `, which does not find it\n${answer.text}`}`);
       if (isFound) detected += 1;
-      else say(`not found: ${fault.name}; ${fault.by.join(' ')} ended with ${answer.code}\n${answer.text}`);
       rows.push({
         fault: fault.name,
         'detected by': fault.by.join(' '),

@@ -75,7 +75,6 @@ test('a repository from its creation to what is pruned from it', async () => {
     expect(await backup('prune')).toMatchObject({ code: 9 });
     expect(await backup('prune', '--yes')).toMatchObject({ code: 0, out: plan.out });
     expect((await backup('list')).out).not.toContain(older);
-    expect((await backup('prune', '--yes')).out).toContain('1 set kept, 0 removed');
     expect((await backup('unlock')).out).toMatch(/^nothing holds /);
     const living = spawn('restic', ['backup', '--stdin', '-r', repository], {
       env: { ...process.env, RESTIC_PASSWORD: password },
@@ -96,7 +95,6 @@ test('a repository from its creation to what is pruned from it', async () => {
       { kind: 'verify', ok: true, part: 1 },
       { kind: 'verify', ok: true, part: 2 },
       { kind: 'verify', ok: true },
-      { kind: 'prune', ok: true },
       { kind: 'prune', ok: true },
     ]);
   });

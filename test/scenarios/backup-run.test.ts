@@ -112,6 +112,12 @@ const psql = async (sql: string): Promise<string> => {
   expect(code, stderr).toBe(0);
   return stdout.trim();
 };
+const dumpWaits = () =>
+  eventually(
+    async () =>
+      expect(await psql("select count(*) from pg_stat_activity where query like '%LOCK TABLE%' and wait_event_type = 'Lock'")).toBe('1'),
+    { timeoutMs: 60_000 },
+  );
 const backup = (args: string[], more: Record<string, string> = {}) => p.composure(['backup', ...args], { env: { ...env, ...more } });
 const slowly = (args: string[]): RunningCommand =>
   p.spawnComposure(['backup', ...args], { ...env, PATH: `${join(p.folder, 'slow')}${delimiter}${process.env.PATH}` });
@@ -124,7 +130,7 @@ const hooksOf = async (): Promise<string> => {
   return (await p.docker(['exec', container?.Id ?? '', 'cat', '/tmp/log'])).stdout.trim().split('\n').join(' ');
 };
 const says = (command: RunningCommand, text: string) =>
-  eventually(() => expect(command.output().err).toContain(text), { timeoutMs: 20_000, everyMs: 20 });
+  eventually(() => expect(command.output().err).toContain(text), { timeoutMs: 60_000, everyMs: 20 });
 
 /** While it runs, backups stand before they read the first file. */
 async function heldBack<T>(body: () => Promise<T>): Promise<T> {
@@ -140,7 +146,7 @@ async function heldBack<T>(body: () => Promise<T>): Promise<T> {
 async function killedWhile(service: string, want: string): Promise<void> {
   await heldBack(async () => {
     const command = slowly(['run', '--only', service]);
-    await eventually(async () => expect(await stateOf(service)).toBe(want), { timeoutMs: 20_000, everyMs: 50 });
+    await eventually(async () => expect(await stateOf(service)).toBe(want), { timeoutMs: 60_000, everyMs: 50 });
     command.kill('SIGKILL');
     await command.done;
     expect(await stateOf(service)).toBe(want);
@@ -174,10 +180,8 @@ test('killed in the middle of a dump: no snapshot of the set counts, the next ru
   const command = p.spawnComposure(['backup', 'run'], env);
   await says(command, 'save db/postgres/postgres');
   // The roles are saved beside it.
-  await eventually(async () => expect(await snapshots()).toHaveLength(before.length + 1), { timeoutMs: 20_000 });
-  await eventually(async () =>
-    expect(await psql("select count(*) from pg_stat_activity where query like '%LOCK TABLE%' and wait_event_type = 'Lock'")).toBe('1'),
-  );
+  await eventually(async () => expect(await snapshots()).toHaveLength(before.length + 1), { timeoutMs: 60_000 });
+  await dumpWaits();
   command.kill('SIGKILL');
   await command.done;
   await psql("select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(60)%' and pid <> pg_backend_pid()");
@@ -204,20 +208,14 @@ test('a pre hook that fails fails the backup before anything is read; post runs 
   expect(await snapshots()).toEqual(before);
 });
 
-test('a dump that fails fails the whole set, and nothing of it stays; who is to be told is told then, and once it works again', async () => {
+test('a dump that fails fails the whole set and is told; the next run waits for the deploy that has the project, works, and is told', async () => {
   told.length = 0;
   const before = await snapshots();
   const [db] = await p.containers('db');
   const lock = p.docker(['exec', db?.Id ?? '', 'psql', '-U', 'postgres', '-c', 'begin; lock table t; select pg_sleep(60)']);
   await eventually(async () => expect(await psql("select count(*) from pg_locks where mode = 'AccessExclusiveLock'")).toBe('1'));
   const command = p.spawnComposure(['backup', 'run', '--only', 'db'], env);
-  await eventually(
-    async () =>
-      expect(await psql("select count(*) from pg_stat_activity where query like '%LOCK TABLE%' and wait_event_type = 'Lock'")).toBe('1'),
-    {
-      timeoutMs: 20_000,
-    },
-  );
+  await dumpWaits();
   await psql("select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock'");
   const failed = await command.done;
   await psql("select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(60)%' and pid <> pg_backend_pid()");
@@ -236,7 +234,11 @@ test('a dump that fails fails the whole set, and nothing of it stays; who is to 
   expect(told[0]?.body).not.toContain(PASSWORD);
 
   told.length = 0;
-  const again = await backup(['run', '--only', 'stopped', '--json']);
+  // This one has to stop a container, so it waits for the deploy that has the project.
+  const deploy = await takeLock(lockPath(p.state, p.name), { purpose: 'deploy' });
+  const running = p.spawnComposure(['backup', 'run', '--only', 'stopped', '--json'], env);
+  await says(running, 'waiting for deploy by').finally(() => deploy.release());
+  const again = await running.done;
   expect(again.code, again.err).toBe(0);
   expect(JSON.parse(again.out)).toMatchObject({ project: p.name, stores: 1, manifest: { only: ['stopped'] } });
   expect(told.map(({ method }) => method)).toEqual(['POST']);
@@ -324,7 +326,7 @@ test('the agent makes a backup when it is due, as a process of its own, and once
 test('of two runs at once the second says who is at work; a deploy waits until what stands still runs again', async () => {
   const waiting = await heldBack(async () => {
     const first = slowly(['run', '--only', 'stopped']);
-    await eventually(async () => expect(await stateOf('stopped')).toBe('exited'), { timeoutMs: 20_000, everyMs: 50 });
+    await eventually(async () => expect(await stateOf('stopped')).toBe('exited'), { timeoutMs: 60_000, everyMs: 50 });
     const second = await backup(['run']);
     expect(second.code, second.err).toBe(6);
     expect(second.err).toMatch(new RegExp(`another command is at work: backup by .*pid ${first.process.pid}`));
@@ -338,19 +340,11 @@ test('of two runs at once the second says who is at work; a deploy waits until w
   expect(await stateOf('stopped')).toBe('running');
 });
 
-test('a run that has to hold containers waits for the deploy that has the project', async () => {
-  const lock = await takeLock(lockPath(p.state, p.name), { purpose: 'deploy' });
-  const command = p.spawnComposure(['backup', 'run', '--only', 'paused'], env);
-  await says(command, 'waiting for deploy by').finally(() => lock.release());
-  const { code, err } = await command.done;
-  expect(code, err).toBe(0);
-});
-
 test('a container that is recreated while its files are read fails the set, and runs', async () => {
   const before = await snapshots();
   const command = await heldBack(async () => {
     const started = slowly(['run', '--only', 'stopped']);
-    await eventually(async () => expect(await stateOf('stopped')).toBe('exited'), { timeoutMs: 20_000, everyMs: 50 });
+    await eventually(async () => expect(await stateOf('stopped')).toBe('exited'), { timeoutMs: 60_000, everyMs: 50 });
     const up = await p.compose(['up', '-d', '--force-recreate', 'stopped']);
     expect(up.code, up.stderr).toBe(0);
     return started;
@@ -366,7 +360,7 @@ test('Ctrl-C sets going what stands still and keeps nothing', async () => {
   const before = await snapshots();
   await heldBack(async () => {
     const command = slowly(['run', '--only', 'paused']);
-    await eventually(async () => expect(await stateOf('paused')).toBe('paused'), { timeoutMs: 20_000, everyMs: 50 });
+    await eventually(async () => expect(await stateOf('paused')).toBe('paused'), { timeoutMs: 60_000, everyMs: 50 });
     command.kill('SIGINT');
     const { code, err } = await command.done;
     expect(code, err).toBe(130);

@@ -66,7 +66,7 @@ services:
     ports: ["127.0.0.1::5432"]
     volumes: [pg:/var/lib/postgresql]
     mem_limit: 512m
-    healthcheck: {<<: ${QUICK}, test: [CMD, pg_isready, -q, -h, 127.0.0.1, -U, shop]}
+    healthcheck: {<<: ${QUICK}, test: [CMD, pg_isready, -q, -h, 127.0.0.1, -U, shop], start_period: 60s}
   cache:
     image: redis:8-alpine
     container_name: ${name}-cache
