@@ -46,8 +46,8 @@ export async function composeConfig(target: ConfigTarget): Promise<ComposeConfig
     await blameTool(config, target.env);
     return { ok: false, reason: rest || `docker compose config ended with exit code ${config.code}`, warnings };
   }
-  // Of the resolved model: from the files, `config --hash` leaves env_file as it is, and `up` hashes what the env files say.
-  const hash = await run(program, [...prefix, ...withoutFiles(target.args), '-f', '-', 'config', '--hash', '*'], {
+  // Of the resolved model, which has the services of the active profiles only: from the files, `config --hash` leaves env_file as it is, and `up` hashes what the env files say.
+  const hash = await run(program, [...prefix, ...withoutFiles(target.args), '--profile', '*', '-f', '-', 'config', '--hash', '*'], {
     cwd: target.cwd,
     env: target.env,
     input: config.stdout,
