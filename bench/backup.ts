@@ -31,9 +31,21 @@ interface Measured {
   changedBytes: number[];
 }
 
-async function measureRound(methods: Method[], measured: Measured[], change: () => Promise<void>, place: string): Promise<void> {
+async function measureRound(
+  methods: Method[],
+  measured: Measured[],
+  { round: number, change, place }: { round: number; change: () => Promise<void>; place: string },
+): Promise<void> {
   const each = async (step: Step, work: (method: Method) => Promise<void>): Promise<void> => {
-    for (const [index, method] of methods.entries()) measured[index]?.ms[step].push(await timeMs(() => work(method)));
+    for (let turn = 0; turn < methods.length; turn++) {
+      // Nobody is always first.
+      const index = (turn + number) % methods.length;
+      const method = methods[index];
+      if (!method) continue;
+      // What was written before is not written out at this one's cost.
+      await must('sync', []);
+      measured[index]?.ms[step].push(await timeMs(() => work(method)));
+    }
   };
   for (const method of methods) await method.reset();
   const before = await Promise.all(methods.map((method) => method.storedBytes()));
@@ -42,12 +54,11 @@ async function measureRound(methods: Method[], measured: Measured[], change: () 
   await change();
   await each('1 % changed', (method) => method.run());
   const changed = await Promise.all(methods.map((method) => method.storedBytes()));
-  if (process.env.NORESTORE === undefined)
-    await each('restore', async (method) => {
-      const folder = join(place, 'restored');
-      await method.restore(folder);
-      await rm(folder, { recursive: true });
-    });
+  await each('restore', async (method) => {
+    const folder = join(place, 'restored');
+    await method.restore(folder);
+    await rm(folder, { recursive: true });
+  });
   await each('verify', (method) => method.verify());
   for (const [index, one] of measured.entries()) {
     one.firstBytes.push((first[index] ?? 0) - (before[index] ?? 0));
@@ -103,8 +114,10 @@ async function measureData(bin: string): Promise<void> {
           await sql(fillTable(Math.round(rows / 100)));
         };
         for (let index = 1; index <= rounds; index++) {
-          await measureRound(methods, measured, change, place);
-          say(`round ${index} of ${rounds}`);
+          await measureRound(methods, measured, { round: index, change, place });
+          say(
+            `round ${index} of ${rounds}: ${measured.map((one) => `${one.method} ${STEPS.map((step) => round((one.ms[step].at(-1) ?? 0) / 1000, 1)).join(' ')}`).join('; ')}`,
+          );
         }
         addData(measured);
       }

@@ -10,5 +10,7 @@ if [ -z "$name" ] || [ ! -e "bench/$name.ts" ]; then
 fi
 shift
 bash scripts/setup.sh
-export PATH=$PWD/node_modules/.bin:$PATH
+restic=
+if [ "$name" = backup ]; then restic=$(bash scripts/restic.sh); fi
+export PATH=$PWD/node_modules/.bin:${restic:+$restic:}$PATH
 exec node "bench/$name.ts" "$@"

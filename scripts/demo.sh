@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# demo.sh: one release under load on this machine, from nothing.
+# demo.sh: releases, a backup and its restore under load on this machine, from nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh
-export PATH=$PWD/node_modules/.bin:$PATH
+restic=$(bash scripts/restic.sh)
+export PATH=$PWD/node_modules/.bin:${restic:+$restic:}$PATH
 exec node scripts/demo.ts "$@"

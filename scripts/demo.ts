@@ -1,13 +1,15 @@
 import { startLoad } from '../bench/load/load.ts';
 import type { Load } from '../bench/load/model.ts';
+import type { DrillEvidence } from '../src/backup/drill/model.ts';
 import type { ProgressEvent } from '../src/kit/events.ts';
+import { drillText, type Proof, proofOf, type SavedSet, savedText } from './demo/backup.ts';
 import { type Figures, figuresOf, isGood, lost, type Outcome, since, summary } from './demo/figures.ts';
 import { openScreen } from './demo/screen.ts';
 import { COMPOSURE, HOST, type Ran, type RunOptions, type Stage, setStage } from './demo/stage.ts';
 
 /**
- * npm run demo [-- --keep]: the example stack is released, broken, rolled back and killed on this machine while visitors use it.
- * Ends with what they noticed; the exit code is 1 when anything was lost. --keep leaves the stack running.
+ * npm run demo [-- --keep]: the example stack is released, broken, rolled back, killed, saved and restored on this machine while visitors use it.
+ * Ends with what they noticed; the exit code is 1 when anything was lost or the backup did not restore. --keep leaves the stack running.
  */
 const RELEASES = ['2', '3', '4', '5', '6'];
 const BROKEN = '7';
@@ -84,6 +86,7 @@ async function play(demo: Stage): Promise<boolean> {
   const unhealthy = await neverHealthy(demo);
   const byHand = await rollBackByHand(demo);
   const recovered = await killAndRecover(demo);
+  const proof = await saveAndRestore(demo);
 
   clearInterval(ticking);
   const report = await load.stop();
@@ -95,6 +98,7 @@ async function play(demo: Stage): Promise<boolean> {
     figures: figuresOf(report, SLOW_MS),
     ownErrors: broken.ownErrors,
     backAfterMs: broken.backAfterMs,
+    proof,
     elapsedMs: performance.now() - loadBegun,
     problems,
   };
@@ -183,6 +187,29 @@ async function killAndRecover(demo: Stage): Promise<boolean> {
   const good = killed.signal === 'SIGKILL' && ran.code === 0 && (await serves(demo, serving));
   const why = killed.signal === 'SIGKILL' ? `recover: ${reasonOf(ran)}` : `release ${KILLED} was to be killed: ${reasonOf(killed)}`;
   return endAct(good, `composure recover took it back: version ${serving} serves`, why, since(await readFigures(), start));
+}
+
+/** A backup of everything, and the proof of it: restored beside the running stack, compared, and the application started on it. */
+async function saveAndRestore(demo: Stage): Promise<Proof | undefined> {
+  screen.act('Save everything into an encrypted repository: composure backup init, composure backup run');
+  let start = await readFigures();
+  const backup = (args: string[]): Promise<Ran> =>
+    demo.composure(['backup', ...args, '--env', 'demo', '--json'], { env: { VERSION: serving }, onEvent: show });
+  screen.doing('create the repository');
+  const made = await backup(['init', '--yes']);
+  const ran = made.code === 0 ? await backup(['run']) : made;
+  const set = ran.code === 0 ? (JSON.parse(ran.out) as SavedSet) : undefined;
+  endAct(set !== undefined, set ? savedText(set) : '', `backup: ${reasonOf(ran)}`, since(await readFigures(), start));
+  if (set === undefined) return undefined;
+
+  screen.act('Prove that it restores, beside the running stack and without a way out: composure backup drill');
+  start = await readFigures();
+  const drilled = await backup(['drill']);
+  const evidence = drilled.code === 0 ? (JSON.parse(drilled.out) as DrillEvidence) : undefined;
+  const proof = evidence && proofOf(set, evidence);
+  const text = evidence && proof ? drillText(evidence, proof) : '';
+  endAct(evidence?.passed === true, text, `drill: ${reasonOf(drilled)}`, since(await readFigures(), start));
+  return evidence?.passed ? proof : undefined;
 }
 
 function deploy(

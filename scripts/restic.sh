@@ -5,7 +5,7 @@
 set -euo pipefail
 prefix=${COMPOSURE_RESTIC_PREFIX:-/opt/composure-restic}
 suites=${COMPOSURE_ENGINE_SUITES:-sid forky}
-least=0.17.1
+least=0.18.0
 
 is_enough() { # program
   local version

@@ -87,6 +87,6 @@ export async function changeFolder(folder: string, mib: number): Promise<void> {
 export const fillTable = (rows: number): string =>
   `CREATE TABLE IF NOT EXISTS orders (id bigserial PRIMARY KEY, customer int, placed timestamptz, state text, note text);
    INSERT INTO orders (customer, placed, state, note)
-   SELECT (i * 7919) % 99991, timestamptz '2026-01-01' + i * interval '7 seconds', (ARRAY['new','paid','sent'])[1 + i % 3],
+   SELECT (i::bigint * 7919) % 99991, timestamptz '2026-01-01' + i * interval '7 seconds', (ARRAY['new','paid','sent'])[1 + i % 3],
           md5(i::text || clock_timestamp()::text) || md5(random()::text) || md5(random()::text) || md5(random()::text) || md5(random()::text)
    FROM generate_series(1, ${rows}) AS i; CHECKPOINT`;

@@ -53,12 +53,17 @@ export function ourMethod(subject: Subject): Method {
   };
 }
 
-/** restic as its manual has it, one call for the files and one for the dump. */
+/** What `sqlite3 app.sqlite ".backup copy"` does, by the library that Node has: a file that is written to must not be read as it lies there. */
+const COPY_SQLITE = `const { backup, DatabaseSync } = require('node:sqlite');
+const from = new DatabaseSync(process.argv[1], { readOnly: true });
+backup(from, process.argv[2]).then(() => from.close());`;
+
+/** A script as a careful hand writes it: the SQLite database by its backup command, one call of restic for the files and one for the dump. */
 export function plainRestic({ files, database, place }: Subject): Method {
   const repository = join(place, 'restic');
-  const restic = (args: string[], cwd?: string) =>
+  const copies = join(place, 'restic-copies');
+  const restic = (args: string[]) =>
     must('restic', ['--repo', repository, '--quiet', ...args], {
-      ...(cwd ? { cwd } : {}),
       env: { ...process.env, RESTIC_PASSWORD: PASSWORD } as Record<string, string>,
     });
   return {
@@ -68,7 +73,10 @@ export function plainRestic({ files, database, place }: Subject): Method {
       await restic(['init']);
     },
     run: async () => {
-      await restic(['backup', '--tag', 'files', '.'], files);
+      await rm(copies, { recursive: true, force: true });
+      await mkdir(copies);
+      await must(process.execPath, ['-e', COPY_SQLITE, join(files, 'app.sqlite'), join(copies, 'app.sqlite')]);
+      await restic(['backup', '--tag', 'files', '--exclude', join(files, 'app.sqlite*'), files, copies]);
       await restic([
         'backup',
         '--tag',

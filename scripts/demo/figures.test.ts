@@ -36,6 +36,7 @@ const outcome = (more: Partial<Outcome>): Outcome => ({
   figures: figures({ served: 12_345, streams: 40, longestMs: 310 }),
   ownErrors: 0,
   backAfterMs: undefined,
+  proof: { stores: 4, bytes: 3 * 1024 * 1024, differences: 0, rtoSeconds: 21.4, rpoSeconds: 3.2 },
   elapsedMs: 90_000,
   problems: [],
   ...more,
@@ -77,6 +78,12 @@ test('a cut stream or an act that went wrong makes the demo a failure', () => {
   expect(isGood(outcome({ problems: ['recover: exit code 7'] }))).toBe(false);
 });
 
+test('without a backup that restored as it was saved the demo is a failure', () => {
+  expect(isGood(outcome({ proof: undefined }))).toBe(false);
+  expect(isGood(outcome({ proof: { stores: 4, bytes: 1, differences: 1, rtoSeconds: 1, rpoSeconds: 1 } }))).toBe(false);
+  expect(summary(outcome({ proof: undefined }))).toContain('no backup that has been proven');
+});
+
 test('the last screen', () => {
   expect(
     summary(outcome({ figures: figures({ served: 12_345, failed: 9, streams: 40, longestMs: 310 }), ownErrors: 9, backAfterMs: 520 })),
@@ -91,6 +98,10 @@ test('the last screen', () => {
       rolled back             2   bad releases that were taken back by themselves
                               1   by hand: composure rollback
       recovered               1   after kill -9 in the middle of a release
-      errors of the bad       9   answers 500 that the broken release itself gave, for 0.5 s until it was taken back"
+      errors of the bad       9   answers 500 that the broken release itself gave, for 0.5 s until it was taken back
+      saved               3 MiB   in 4 stores, as one encrypted set
+      differences             0   between what was saved and what the drill restored
+      restored after     21.4 s   from nothing until the application was healthy on it (RTO)
+      would be lost       3.2 s   of work, had the server died when the drill began (RPO)"
   `);
 });

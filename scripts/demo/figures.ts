@@ -1,4 +1,6 @@
 import { type LoadReport, REQUEST_KINDS } from '../../bench/load/model.ts';
+import { formatBytes } from '../../src/autoscale/amounts.ts';
+import type { Proof } from './backup.ts';
 
 /** What the visitors of the demo got, as far as a newcomer wants to know. */
 export interface Figures {
@@ -49,6 +51,8 @@ export interface Outcome {
   ownErrors: number;
   /** From the switch to the broken release until the release before served again, milliseconds. */
   backAfterMs: number | undefined;
+  /** Undefined: no backup was made and restored. */
+  proof: Proof | undefined;
   elapsedMs: number;
   /** What did not happen as it should, in words. */
   problems: string[];
@@ -57,7 +61,8 @@ export interface Outcome {
 /** Requests that failed although a release that works was there to answer them. */
 export const lost = ({ figures, ownErrors }: Outcome): number => figures.failed - ownErrors;
 
-export const isGood = (outcome: Outcome): boolean => outcome.problems.length === 0 && lost(outcome) === 0 && outcome.figures.cut === 0;
+export const isGood = (outcome: Outcome): boolean =>
+  outcome.problems.length === 0 && lost(outcome) === 0 && outcome.figures.cut === 0 && outcome.proof?.differences === 0;
 
 const count = (value: number): string => value.toLocaleString('en-US');
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
@@ -76,6 +81,7 @@ export function summary(outcome: Outcome): string {
     ['', String(outcome.byHand), 'by hand: composure rollback'],
     ['recovered', String(outcome.recovered), 'after kill -9 in the middle of a release'],
     ['errors of the bad', count(outcome.ownErrors), `answers 500 that the broken release itself gave${back}`],
+    ...proofRows(outcome.proof),
   ];
   const width = Math.max(...rows.map(([, value]) => value.length));
   return [
@@ -84,4 +90,15 @@ export function summary(outcome: Outcome): string {
     ...rows.map(([name, value, text]) => `  ${name.padEnd(18)}${value.padStart(width)}   ${text}`),
     ...(outcome.problems.length > 0 ? ['', ...outcome.problems.map((problem) => `  not as it should be: ${problem}`)] : []),
   ].join('\n');
+}
+
+function proofRows(proof: Proof | undefined): [string, string, string][] {
+  if (proof === undefined) return [['restored', 'no', 'there is no backup that has been proven']];
+  const { stores, bytes, differences, rtoSeconds, rpoSeconds } = proof;
+  return [
+    ['saved', formatBytes(bytes), `in ${stores} stores, as one encrypted set`],
+    ['differences', count(differences), 'between what was saved and what the drill restored'],
+    ['restored after', seconds(rtoSeconds * 1000), 'from nothing until the application was healthy on it (RTO)'],
+    ['would be lost', seconds(rpoSeconds * 1000), 'of work, had the server died when the drill began (RPO)'],
+  ];
 }

@@ -6,6 +6,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { removeLeftOvers } from '../../src/backup/stage/scratch.ts';
+import { engineSocket, openDocker } from '../../src/docker/api.ts';
 import { COMPOSE, OURS } from '../../src/docker/labels.ts';
 import type { ProgressEvent } from '../../src/kit/events.ts';
 import { run as exec } from '../../src/kit/spawn.ts';
@@ -56,9 +58,9 @@ export async function setStage(): Promise<Stage> {
   const [port, tlsPort] = [await freePort(), await freePort()];
   await mkdir(state, { mode: 0o700 });
   await cp(EXAMPLE, folder, { recursive: true, filter: (path) => !path.endsWith('/node_modules') });
-  await writeFile(join(folder, 'compose.demo.yaml'), demoFile(name, port, tlsPort));
+  await writeFile(join(folder, 'compose.demo.yaml'), demoFile(name, port, tlsPort, join(root, 'repository')));
 
-  const env = { ...withoutSettings(process.env), COMPOSURE_STATE_DIR: state, NO_COLOR: '1' };
+  const env = { ...withoutSettings(process.env), COMPOSURE_STATE_DIR: state, RESTIC_CACHE_DIR: join(root, 'cache'), NO_COLOR: '1' };
   const children = new Set<ChildProcess>();
 
   function run(program: string, args: string[], options: RunOptions = {}): Promise<Ran> {
@@ -112,13 +114,20 @@ export async function setStage(): Promise<Stage> {
     async strike() {
       await composure(['edge', 'stop', '--yes']);
       await removeAll(name, state);
+      // Of a drill that was interrupted.
+      await removeLeftOvers(openDocker(engineSocket(process.env)));
       await rm(root, { recursive: true, force: true });
     },
   };
 }
 
 /** What the demo changes in the example: names and ports of its own, and times that are short enough to be watched. */
-const demoFile = (name: string, port: number, tlsPort: number): string => `# The demo's own environment: composure --env demo
+const demoFile = (
+  name: string,
+  port: number,
+  tlsPort: number,
+  repository: string,
+): string => `# The demo's own environment: composure --env demo
 name: ${name}
 x-image: &image { image: "${name}:\${VERSION:-1}" }
 x-watch: &watch { update_config: { parallelism: 0, monitor: 2s }, rollback_config: { parallelism: 0, monitor: 2s } }
@@ -142,12 +151,15 @@ x-composure:
   edge: { http_port: ${port}, https_port: ${tlsPort} }
   # In so short a watch a few of the two-second requests would make the mean.
   release: { max_latency_ratio: 50 }
+  backup: { repository: ${repository} }
 `;
 
 /** Without the caller's own settings for Compose and Composure, which are meant for other projects. */
 const withoutSettings = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
   Object.fromEntries(
-    Object.entries(env).filter(([key]) => !/^(COMPOSE_|COMPOSURE_|VERSION$|API_HOST$|APP_|LIGHT_|MEDIUM_|HEAVY_|MIGRATE_)/.test(key)),
+    Object.entries(env).filter(
+      ([key]) => !/^(COMPOSE_|COMPOSURE_|RESTIC_|VERSION$|API_HOST$|APP_|LIGHT_|MEDIUM_|HEAVY_|MIGRATE_)/.test(key),
+    ),
   );
 
 function readEvent(line: string): ProgressEvent | undefined {

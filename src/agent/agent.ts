@@ -9,7 +9,15 @@ import type { Report } from '../kit/events.ts';
 import { collectGarbage } from '../kit/memory.ts';
 import { sleep } from '../kit/wait.ts';
 import type { AgentForm } from '../state/agent.ts';
-import { projectsWithBackups, refusedInContainer, runBackups, type StartCommand, startOwn } from './backups.ts';
+import {
+  ownAddresses,
+  projectsWithBackups,
+  refusedInContainer,
+  runBackups,
+  type StartCommand,
+  startOwn,
+  unseenInContainer,
+} from './backups.ts';
 import { packageScript } from './installation/package.ts';
 import { takeHost } from './presence.ts';
 import { reconcile } from './reconcile.ts';
@@ -85,6 +93,7 @@ const keepBackups = ({ stateFolder, docker, report, signal, form, everyMs, start
     report,
     signal,
     start: startCommand ?? (form === 'container' ? refusedInContainer : startOwn(packageScript(), stateFolder, process.env)),
+    addresses: form === 'container' ? unseenInContainer : ownAddresses(stateFolder, process.env),
     ...(everyMs?.backups === undefined ? {} : { everyMs: everyMs.backups }),
   });
 

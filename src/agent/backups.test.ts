@@ -1,21 +1,37 @@
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { eventually } from '../../test/support/eventually.ts';
+import type { BackupResult } from '../backup/model.ts';
 import { readResults } from '../backup/proven.ts';
-import { type Chosen, readRegistration, registerBackups } from '../backup/registration.ts';
+import { type Chosen, noteDown, readRegistration, registerBackups } from '../backup/registration.ts';
 import { appendHistory } from '../backup/run/history.ts';
-import { openDocker } from '../docker/api.ts';
+import { type Docker, openDocker } from '../docker/api.ts';
 import type { RunResult } from '../kit/spawn.ts';
 import type { BackupSettings, Project } from '../project/model.ts';
 import { commandOf, lastWords, projectsWithBackups, runBackups, type StartCommand } from './backups.ts';
 
 let state: string;
+/** A webhook's other end. */
+let told: { address: string; bodies: unknown[] };
+let hook: Server;
 beforeEach(async () => {
   state = await mkdtemp(join(tmpdir(), 'composure-agent-backups-'));
+  const bodies: unknown[] = [];
+  hook = createServer(async (request, response) => {
+    bodies.push(JSON.parse((await request.toArray()).join('')));
+    response.end();
+  });
+  await new Promise<void>((resolve) => hook.listen(0, '127.0.0.1', resolve));
+  told = { address: `http://127.0.0.1:${(hook.address() as AddressInfo).port}/token`, bodies };
 });
-afterEach(() => rm(state, { recursive: true, force: true }));
+afterEach(async () => {
+  hook.close();
+  await rm(state, { recursive: true, force: true });
+});
 
 const settings: BackupSettings = { repository: '/mnt/backup', schedule: '0 3 * * *', timezone: 'UTC', keep: {}, secrets: [] };
 
@@ -34,6 +50,7 @@ async function loop(
   now: string,
   start: (line: string) => Promise<Partial<RunResult>>,
   enough: (started: string[]) => void | Promise<void>,
+  docker: Docker = openDocker('/nowhere.sock'),
 ): Promise<{ started: string[]; said: string[]; mostAtOnce: number }> {
   const stop = new AbortController();
   const started: string[] = [];
@@ -51,10 +68,14 @@ async function loop(
   };
   const running = runBackups({
     stateFolder: state,
-    docker: openDocker('/nowhere.sock'),
+    docker,
     report: (event) => void ('text' in event && said.push(event.text)),
     signal: stop.signal,
     start: command,
+    addresses: async ({ project }) => {
+      if (project === 'closed') throw new Error('there is no identity');
+      return { HOOK: told.address };
+    },
     now: () => new Date(now),
     everyMs: 5,
   });
@@ -116,6 +137,65 @@ test('what is due of all projects is started once, one at a time, with its warni
   expect(mostAtOnce).toBe(1);
   expect(said).toContain('shop: a volume is empty');
   expect(said).toContain('shop: backup run went well');
+});
+
+test('a project that is down on purpose is not saved until it has containers again; checks and drills go on', async () => {
+  await register('shop', { ...settings, verify: { schedule: '30 5 * * *', parts: 7 } });
+  const saved = {
+    kind: 'run',
+    scheduled: true,
+    ok: true,
+    numbers: {},
+    startedAt: '2026-11-23T03:00:00.000Z',
+    endedAt: '2026-11-23T03:01:00.000Z',
+  };
+  await appendHistory(state, 'shop', saved as BackupResult);
+  await appendHistory(state, 'shop', {
+    ...saved,
+    kind: 'prune',
+    startedAt: '2026-11-23T04:00:00.000Z',
+    endedAt: '2026-11-23T04:00:00.000Z',
+  } as BackupResult);
+  await noteDown(state, 'shop', new Date('2026-11-23T10:00:00Z'));
+  // A command that reads the file leaves it as it is.
+  await register('shop', { ...settings, verify: { schedule: '30 5 * * *', parts: 7 } });
+  const containers: { Id: string }[] = [];
+  const engine = { listContainers: async () => containers } as unknown as Docker;
+  const down = await loop(
+    '2026-11-24T06:00:00Z',
+    async () => ({}),
+    (lines) => expect(lines).toHaveLength(1),
+    engine,
+  );
+  expect(down.started).toEqual(['/srv/shop: backup verify --json --wait 2h -p shop']);
+  containers.push({ Id: 'a' });
+  const up = await loop(
+    '2026-11-24T06:00:10Z',
+    async () => ({}),
+    (lines) => expect(lines.length).toBeGreaterThan(0),
+    engine,
+  );
+  expect(up.started[0]).toBe('/srv/shop: backup run --json --wait 2h -p shop');
+  expect(up.said).toContain('shop is up again, and so are its scheduled backups');
+  expect((await readRegistration(state, 'shop'))?.downSince).toBeUndefined();
+});
+
+test('what a command could not tell itself, the agent tells; where nobody can be told, it says so', async () => {
+  const notify = [{ kind: 'webhook' as const, secret: 'HOOK' }];
+  await register('shop', { ...settings, notify });
+  await register('closed', { ...settings, notify });
+  const answer = { code: 4, stdout: JSON.stringify({ error: { code: 'PROJECT_INVALID', message: 'the compose file is no YAML' } }) };
+  const { said } = await loop(
+    '2026-11-24T03:00:10Z',
+    async () => answer,
+    async () => {
+      expect(await readResults(state, 'closed')).toHaveLength(1);
+      expect(told.bodies).toHaveLength(1);
+    },
+  );
+  expect(told.bodies[0]).toMatchObject({ event: 'failed', project: 'shop', kind: 'run', message: 'the compose file is no YAML' });
+  expect(said).toContain('closed: nobody could be told: there is no identity');
+  expect(said.join('\n')).not.toContain(told.address);
 });
 
 test('a command that came to nothing is noted by the agent, and not tried again until its next time', async () => {

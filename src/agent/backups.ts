@@ -1,14 +1,15 @@
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { BackupResult } from '../backup/model.ts';
 import { readResults } from '../backup/proven.ts';
-import { type Registration, readRegistration } from '../backup/registration.ts';
+import { noteDown, type Registration, readRegistration } from '../backup/registration.ts';
 import { endKilledRestore } from '../backup/restore/heal.ts';
-import { appendHistory } from '../backup/run/history.ts';
 import { endHoldsOfDead } from '../backup/run/hold.ts';
-import { writeMetrics } from '../backup/run/metrics.ts';
+import { recordResult } from '../backup/run/record.ts';
 import { type DueJob, dueJobs, type Job } from '../backup/schedule.ts';
 import { removeLeftOvers } from '../backup/stage/scratch.ts';
 import type { Docker } from '../docker/api.ts';
+import { COMPOSE } from '../docker/labels.ts';
 import type { Report } from '../kit/events.ts';
 import { type RunResult, run } from '../kit/spawn.ts';
 import { sleep } from '../kit/wait.ts';
@@ -30,6 +31,8 @@ export interface BackupsOptions {
   report: Report;
   signal: AbortSignal;
   start: StartCommand;
+  /** Addresses of who is to be told, by the name of the secret that holds each. Throws where they cannot be read. */
+  addresses: (registration: Registration) => Promise<Record<string, string>>;
   now?: () => Date;
   everyMs?: number;
 }
@@ -78,7 +81,7 @@ async function startDue(options: BackupsOptions, tried: Map<string, number>): Pr
   for (const name of await listProjects(stateFolder)) {
     // After each command the world is another one: what was due may have been done by a person meanwhile.
     for (const job of ['run', 'prune', 'verify', 'drill'] as const) {
-      const registration = signal.aborted ? undefined : await readRegistration(stateFolder, name);
+      const registration = signal.aborted ? undefined : await registrationNow(options, name);
       if (!registration) break;
       const history = await readResults(stateFolder, name);
       const due = dueJobs({ ...registration, history }, now()).find((one) => one.job === job);
@@ -90,6 +93,16 @@ async function startDue(options: BackupsOptions, tried: Map<string, number>): Pr
       if (job === 'drill') await removeLeftOvers(options.docker);
     }
   }
+}
+
+/** A project that was taken down and has containers again, by whatever command, is up. */
+async function registrationNow({ stateFolder, docker, report }: BackupsOptions, name: string): Promise<Registration | undefined> {
+  const registration = await readRegistration(stateFolder, name);
+  if (registration?.downSince === undefined) return registration;
+  if ((await docker.listContainers([`${COMPOSE.project}=${name}`])).length === 0) return registration;
+  await noteDown(stateFolder, name, undefined);
+  report({ kind: 'note', text: `${name} is up again, and so are its scheduled backups` });
+  return readRegistration(stateFolder, name);
 }
 
 async function startJob(options: BackupsOptions, registration: Registration, { job, since }: DueJob): Promise<void> {
@@ -118,8 +131,25 @@ async function startJob(options: BackupsOptions, registration: Registration, { j
     numbers: {},
     ...(code === 0 ? {} : { message: lastWords(answer) }),
   };
-  await appendHistory(stateFolder, project, result);
-  await writeMetrics(stateFolder);
+  const addresses = await addressesOf(options, registration);
+  await recordResult(
+    {
+      project: { name: project, settings: { backup: registration.settings } },
+      ...{ stateFolder, report, secrets: {}, host: hostname() },
+      ...(addresses === undefined ? {} : { addresses }),
+    },
+    result,
+  );
+}
+
+async function addressesOf({ addresses, report }: BackupsOptions, registration: Registration): Promise<Record<string, string> | undefined> {
+  if (!registration.settings.notify?.length) return undefined;
+  try {
+    return await addresses(registration);
+  } catch (error) {
+    report({ kind: 'warning', text: `${registration.project}: nobody could be told: ${(error as Error).message}` });
+    return undefined;
+  }
 }
 
 /** The command line of a job. Pure. */
@@ -162,6 +192,21 @@ export const refusedInContainer: StartCommand = async () => ({
   }),
   stderr: '',
 });
+
+/** The addresses are secrets of the project, whose file lies in its folder. */
+export const unseenInContainer: BackupsOptions['addresses'] = async () => {
+  throw new Error('the agent runs as a container, which does not see the file of secrets that holds the addresses');
+};
+
+/** Out of the environment and the project's file of secrets, as its own commands read them. */
+export const ownAddresses =
+  (stateFolder: string, env: NodeJS.ProcessEnv): BackupsOptions['addresses'] =>
+  async ({ folder, environment, settings }) => {
+    // What reads secrets is loaded where there is somebody to be told, to keep the agent small.
+    const { secretValues } = await import('../backup/secret-values.ts');
+    const place = { folder, ...(environment === undefined ? {} : { environment }) };
+    return secretValues(place, settings.notify?.map(({ secret }) => secret) ?? [], { ...env, COMPOSURE_STATE_DIR: stateFolder });
+  };
 
 /** Of this package, with restic's cache where the agent may write. */
 export function startOwn(script: string, stateFolder: string, env: NodeJS.ProcessEnv): StartCommand {

@@ -21,13 +21,18 @@ export const takenRepository = (repository: string): Failure =>
     next: 'set its password: composure secrets set RESTIC_PASSWORD; or name another place in x-composure.backup.repository',
   });
 
-/** Creates the repository; answers its id. Throws STATE_UNWRITABLE, DISK_FULL, REPOSITORY_FAILED. */
+/** Creates the repository; answers its id. Throws DISK_FULL, REPOSITORY_FAILED. */
 export async function createRepository(restic: Restic): Promise<string> {
   if (isLocal(restic.repository)) {
     try {
       await mkdir(restic.repository, { recursive: true, mode: 0o700 });
     } catch (error) {
-      throw storageFailure(error, restic.repository);
+      const failure = storageFailure(error, restic.repository);
+      if (!(failure instanceof Failure) || failure.code === 'DISK_FULL') throw failure;
+      throw new Failure('REPOSITORY_FAILED', failure.message, {
+        where: restic.repository,
+        next: 'make that place writable, or name another in x-composure.backup.repository',
+      });
     }
   }
   const result = await restic.run(['init', '--json']);

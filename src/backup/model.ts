@@ -134,6 +134,8 @@ export interface RunningDump {
   facts(): Promise<Facts>;
   tool: string;
   contentAt: string;
+  /** What the stream will hold is settled already: whatever is written from now on is not in it. Otherwise that is so at its end. */
+  isSettled?: boolean;
   /** Ends what the dump needs besides its stream: a session, a temporary file. Safe to call at any time, more than once. */
   close(): Promise<void>;
 }
@@ -158,6 +160,8 @@ export interface DumpType {
   extension: string;
   /** Names of what is to be dumped one by one: databases. [''] where one dump takes all. */
   list(context: Omit<DumpContext, 'name'>): Promise<string[]>;
+  /** What of the server is in no dump, and so is not there after a restore: one sentence each. */
+  notDumped?(context: Omit<DumpContext, 'name'>): Promise<string[]>;
   /** Accepts connections. */
   ready(context: Omit<DumpContext, 'name'>): Promise<boolean>;
   dump(context: DumpContext): Promise<RunningDump>;

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { projectFolder } from '../state/folder.ts';
 
 /** Where a project's backups keep what they have to remember, and what they need meanwhile. */
@@ -29,4 +29,10 @@ export const holdsFolder = (state: string, project: string): string => join(back
 /** What the agent has to know to run the project's backups. */
 export const registrationPath = (state: string, project: string): string => join(backupFolder(state, project), 'agent.json');
 
-export const metricsPath = (state: string): string => join(state, 'metrics', 'backup.prom');
+/** A folder that node_exporter's textfile collector may read, where the state folder is closed to it. */
+export const metricsFolder = (env: NodeJS.ProcessEnv): string | undefined => env.COMPOSURE_METRICS_DIR || undefined;
+
+export function metricsPath(state: string, env: NodeJS.ProcessEnv = process.env): string {
+  const shared = metricsFolder(env);
+  return shared === undefined ? join(state, 'metrics', 'backup.prom') : join(resolve(shared), 'composure-backup.prom');
+}

@@ -1,4 +1,5 @@
 import { formatBytes } from '../autoscale/amounts.ts';
+import { second } from '../kit/time.ts';
 import type { Facts, Manifest, SavedStore } from './model.ts';
 
 /** A set for people. `proven` as in "proven 2026-11-24 06:12:00"; `missing`: ids of stores whose snapshots are gone. Pure. */
@@ -65,4 +66,3 @@ export function describeFacts(facts: Facts): string[] {
 }
 
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`;
-const second = (at: string): string => at.replace('T', ' ').slice(0, 19);

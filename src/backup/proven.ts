@@ -15,9 +15,11 @@ export async function readResults(state: string, project: string): Promise<Backu
 }
 
 /**
- * A drill or a rebuild restored every store of the set, and what came back was what had been saved. A restore may have been of one store.
+ * A drill or a rebuild restored every store of a set of the whole project, and what came back was what had been saved. A restore may have been of
+ * one store, and a set of chosen services proves nothing about the others.
  */
-export const isProof = ({ kind, ok, set }: BackupResult): boolean => ok && set !== undefined && (kind === 'drill' || kind === 'rebuild');
+export const isProof = ({ kind, ok, set, only }: BackupResult): boolean =>
+  ok && set !== undefined && only === undefined && (kind === 'drill' || kind === 'rebuild');
 
 /** When each set was last restored and found whole, by the set's id. Pure. */
 export const provenSets = (results: readonly BackupResult[]): Map<string, string> =>

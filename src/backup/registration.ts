@@ -10,8 +10,12 @@ export interface Registration {
   /** Arguments of every composure command that choose this project: -f, --env, --profile, --project-directory, -p. */
   args: string[];
   settings: BackupSettings;
+  /** As Project has it: which file of secrets holds the addresses of who is told. */
+  environment?: string;
   /** When this schedule was first known, ISO 8601. */
   since: string;
+  /** When `composure down` took the project down, ISO 8601. Until it has containers again there is nothing new to save. */
+  downSince?: string;
 }
 
 /** How the person who ran the command chose the project. */
@@ -44,8 +48,23 @@ export async function registerBackups(state: string, project: Project, chosen: C
       project.name,
     ],
     settings: backup,
+    ...(project.environment === undefined ? {} : { environment: project.environment }),
+    ...(known?.downSince === undefined ? {} : { downSince: known.downSince }),
     since: known && isSameSchedule(known.settings, backup) ? known.since : now.toISOString(),
   };
+  await write(state, registration);
+}
+
+/** Notes that the project is down on purpose, or with undefined that it is up again. Nothing where it has no scheduled backups. */
+export async function noteDown(state: string, project: string, at: Date | undefined): Promise<void> {
+  const known = await readRegistration(state, project);
+  if (!known || (at === undefined && known.downSince === undefined)) return;
+  const { downSince: _before, ...registration } = known;
+  await write(state, at === undefined ? registration : { ...registration, downSince: at.toISOString() });
+}
+
+async function write(state: string, registration: Registration): Promise<void> {
+  const path = registrationPath(state, registration.project);
   const text = `${JSON.stringify(registration, null, 2)}\n`;
   if ((await readFileIfThere(path)) !== text) await writeFileDurably(path, text);
 }

@@ -1,4 +1,5 @@
 import { Failure } from '../kit/errors.ts';
+import { second } from '../kit/time.ts';
 import type { KeepRules } from '../project/model.ts';
 import type { BackupSet } from './model.ts';
 import { isWhole, type Snapshot } from './sets.ts';
@@ -98,7 +99,6 @@ const lastOf = ({ at, snapshots }: BackupSet): string => snapshots.map((snapshot
 
 /** The text that --dry-run and the question show. Pure. */
 export function printPrune({ keep, remove }: PrunePlan): string {
-  const second = (at: string): string => at.replace('T', ' ').slice(0, 19);
   return [
     ...keep.map(({ set, at, reasons }) => `  keep    ${set}  ${second(at)}  ${reasons.join(', ')}`),
     ...remove.map(({ set, at, why, snapshots }) => `- remove  ${set}  ${second(at)}  ${why} (${count(snapshots.length, 'snapshot')})`),

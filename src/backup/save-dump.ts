@@ -11,11 +11,12 @@ export async function saveDump(
   type: DumpType,
   store: Store,
   context: DumpContext,
-  { tags, scratch, host }: { tags: readonly string[]; scratch: string; host: string },
+  { tags, scratch, host, onSettled }: { tags: readonly string[]; scratch: string; host: string; onSettled?: (() => void) | undefined },
 ): Promise<SavedStore> {
   const startedAt = new Date().toISOString();
   const began = performance.now();
   const dump = await type.dump(context);
+  if (dump.isSettled) onSettled?.();
   const check = type.check();
   async function* alongside(): AsyncGenerator<Uint8Array> {
     for await (const chunk of dump.stream) {

@@ -22,6 +22,8 @@ export interface Course {
   settings: BackupSettings;
   /** When the agent first knew of these settings, ISO 8601: nothing planned for an earlier time is made up for. */
   since: string;
+  /** Since when the project is down on purpose, ISO 8601: nothing of it is saved until it is up again, and then at once where a time has passed. */
+  downSince?: string;
   history: readonly BackupResult[];
 }
 
@@ -37,8 +39,9 @@ export function dueJobs(course: Course, now: Date): DueJob[] {
 }
 
 /** When a job's turn is: in the past while it is due. Undefined: never by itself. Pure. */
-export function nextTime({ settings, since, history: noted }: Course, job: Job, now: Date): Date | undefined {
+export function nextTime({ settings, since, downSince, history: noted }: Course, job: Job, now: Date): Date | undefined {
   if (settings.repository === undefined || settings.schedule === undefined) return undefined;
+  if (job === 'run' && downSince !== undefined) return undefined;
   // A clock that was ahead and was put right must not put the next backup off until then.
   const history = ofTheProject(noted).filter(({ startedAt }) => Date.parse(startedAt) <= now.getTime());
   const last = history.findLast(({ kind }) => kind === job);

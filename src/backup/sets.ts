@@ -1,4 +1,7 @@
+import { join } from 'node:path';
 import { Failure } from '../kit/errors.ts';
+import { readFileIfThere, writeFileDurably } from '../kit/files.ts';
+import { second } from '../kit/time.ts';
 import type { BackupSet, Manifest, SavedStore } from './model.ts';
 import { resticFailure } from './restic/outcome.ts';
 import type { Restic } from './restic/program.ts';
@@ -90,11 +93,24 @@ export function findSet(sets: readonly BackupSet[], { set, at }: { set?: string;
   if (Number.isNaN(time)) throw new Failure('USAGE', `"${at}" is no time`, { next: 'write it as 2026-11-24T06:00:00Z' });
   const found = regular.find((one) => Date.parse(one.at) <= time);
   if (found) return found;
-  throw unknown(`no backup is as old as ${new Date(time).toISOString()}`, complete);
+  throw unknown(`no backup is as old as ${second(new Date(time).toISOString())} UTC`, complete);
 }
 
+/** `findSet` among a project's sets in the repository. Throws SET_UNKNOWN, REPOSITORY_*. */
+export async function readSet(restic: Restic, project: string, which: { set?: string; at?: string }): Promise<BackupSet> {
+  const all = await listSets(restic);
+  const own = all.filter((one) => one.project === project);
+  if (own.length > 0 || all.length === 0) return findSet(own, which);
+  throw new Failure('SET_UNKNOWN', `the repository has no backup of ${project}, but of ${projectsOf(all).join(', ')}`, {
+    where: restic.repository,
+    next: 'composure backup run makes one; what the project saved under another name is to be had by --project-name NAME',
+  });
+}
+
+export const projectsOf = (sets: readonly BackupSet[]): string[] => [...new Set(sets.map(({ project }) => project))].sort();
+
 function unknown(message: string, there: readonly BackupSet[]): Failure {
-  const shown = there.slice(0, 10).map((one) => `${one.set}  saved ${one.at}${noteOf(one)}`);
+  const shown = there.slice(0, 10).map((one) => `${one.set}  saved ${second(one.at)} UTC${noteOf(one)}`);
   return new Failure('SET_UNKNOWN', message, {
     details: [...shown, ...(there.length > shown.length ? [`and ${there.length - shown.length} older ones`] : [])],
     next: there.length > 0 ? 'take one of these; composure backup list shows them all' : 'composure backup run makes one',
@@ -110,6 +126,24 @@ export async function readManifest(restic: Restic, { set, manifest }: Pick<Backu
   if (result.code !== 0) throw resticFailure(result, `read the manifest of set ${set}`, restic.repository);
   return parseManifest(result.stdout, set);
 }
+
+/**
+ * The same from this machine's cache, where the snapshot was read before: its id stands for its content. For comparing only: who restores reads what is in
+ * the repository.
+ */
+export async function knownManifest(restic: Restic, found: Pick<BackupSet, 'set' | 'manifest'>): Promise<Manifest> {
+  const known = found.manifest === undefined ? undefined : await readFileIfThere(cachePath(restic, found.manifest));
+  if (known !== undefined) return parseManifest(known, found.set);
+  const manifest = await readManifest(restic, found);
+  if (found.manifest !== undefined) await rememberManifest(restic, found.manifest, manifest);
+  return manifest;
+}
+
+/** A machine that cannot keep it reads it again. */
+export const rememberManifest = (restic: Restic, snapshot: string, manifest: Manifest): Promise<void> =>
+  writeFileDurably(cachePath(restic, snapshot), JSON.stringify(manifest)).catch(() => {});
+
+const cachePath = ({ cache }: Restic, snapshot: string): string => join(cache, 'manifests', `${snapshot}.json`);
 
 function parseManifest(text: string, set: string): Manifest {
   const bad = (why: string): Failure =>

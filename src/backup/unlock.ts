@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { readdirSync, readFileSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { formatMs } from '../kit/duration.ts';
@@ -29,7 +29,7 @@ export const DEAD_AFTER_MS = 6 * 60_000;
 export interface LockWitness {
   host: string;
   now: number;
-  /** A process of this host is a restic. */
+  /** A process of this host, or of a container on it, is a restic and has this pid. */
   isRestic: (pid: number) => boolean;
 }
 
@@ -52,6 +52,7 @@ export function judgeLocks(locks: readonly RepositoryLock[], { host, now, isRest
 
 /** The locks in the repository. Takes none itself. */
 export async function readLocks(restic: Restic): Promise<RepositoryLock[]> {
+  if (await hasNone(restic.repository)) return [];
   const listed = await restic.run(['list', 'locks', '--no-lock']);
   if (listed.code !== 0) throw resticFailure(listed, 'list the locks', restic.repository);
   const ids = listed.stdout.split('\n').filter((line) => /^[0-9a-f]{64}$/.test(line));
@@ -65,6 +66,13 @@ export async function readLocks(restic: Restic): Promise<RepositoryLock[]> {
     }),
   );
   return locks.flat().sort((a, b) => a.time.localeCompare(b.time));
+}
+
+/** A folder can be looked into without restic, which needs half a second for its key. */
+async function hasNone(repository: string): Promise<boolean> {
+  if (!isLocal(repository)) return false;
+  const found = await readdir(join(repository, 'locks')).catch(() => undefined);
+  return found?.length === 0;
 }
 
 export interface Unlocked {
@@ -105,10 +113,21 @@ async function unlock(restic: Restic, args: string[]): Promise<void> {
   if (result.code !== 0) throw resticFailure(result, 'remove the locks', restic.repository);
 }
 
+/** Also by the pid that a restic has in a container: one on the host's network has the host's name too. */
 function isResticProcess(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('restic');
-  } catch {
-    return false;
-  }
+  const read = (file: string): string => {
+    try {
+      return readFileSync(file, 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && read(`/proc/${name}/comm`).startsWith('restic'))
+    .some((name) =>
+      /^NSpid:\s+(.*)$/m
+        .exec(read(`/proc/${name}/status`))?.[1]
+        ?.split(/\s+/)
+        .includes(`${pid}`),
+    );
 }

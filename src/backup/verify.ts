@@ -3,7 +3,7 @@ import type { BackupResult, BackupSet, BackupWorld } from './model.ts';
 import { complaints, readMessages, resticFailure } from './restic/outcome.ts';
 import type { Restic } from './restic/program.ts';
 import type { Outcome } from './run/record.ts';
-import { listSets, missingStores, readManifest } from './sets.ts';
+import { knownManifest, listSets, missingStores } from './sets.ts';
 import { removeLocks } from './unlock.ts';
 
 /** In as many runs everything has been read once. */
@@ -40,6 +40,8 @@ export async function verify(
   const began = performance.now();
   const step = 'check';
   report({ kind: 'step-start', step, text: `check the repository and read ${what}` });
+  // Asked meanwhile; what hinders it is told after what is wrong with the repository itself.
+  const listing = listSets(restic, project.name).catch((error: unknown) => ({ error }));
   const result = await restic.run(
     [
       'check',
@@ -63,7 +65,8 @@ export async function verify(
     throw damaged(restic, `the repository is damaged`, complaints(result));
   }
   ended('step-done', '');
-  const sets = await listSets(restic, project.name);
+  const sets = await listing;
+  if ('error' in sets) throw sets.error;
   const complete = sets.filter((set) => set.complete);
   await checkSets(restic, complete);
   const snapshots = complete.reduce((sum, set) => sum + set.snapshots.length, 0);
@@ -73,7 +76,7 @@ export async function verify(
 async function checkSets(restic: Restic, sets: readonly BackupSet[]): Promise<void> {
   const faults: string[] = [];
   for (const set of sets) {
-    for (const store of missingStores(await readManifest(restic, set), set))
+    for (const store of missingStores(await knownManifest(restic, set), set))
       faults.push(`${set.set}: the snapshot of ${store.id} is gone (${store.snapshot.slice(0, 8)})`);
   }
   if (faults.length > 0) throw damaged(restic, 'sets are not whole any more', faults);

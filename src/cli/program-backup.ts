@@ -1,7 +1,8 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Project } from '../project/model.ts';
 import type { Outcome, ProjectFlags } from './flags.ts';
 import type { Io } from './io.ts';
+import { isoTime } from './iso-time.ts';
 
 /** What the commands of all groups are declared with. */
 export interface Shared {
@@ -21,9 +22,19 @@ const collect = (value: string, all: string[] = []): string[] => [...all, value]
 /** composure backup …: one block and one file in commands/backup/ for each command. */
 export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, shared: Shared): void {
   const { onProject, confirmable, waiting, example, startLoading } = shared;
-  const backup = program.command('backup').description('backups that have been restored: encrypted by restic, proved by drills');
+  const backup = program
+    .command('backup')
+    .description('backups that have been restored: encrypted by restic, proved by drills')
+    .addHelpText('after', example('backup init', 'backup run', 'backup drill', 'backup restore --dry-run'));
 
   // Making one.
+  confirmable(onProject(backup.command('init')))
+    .description('create the encrypted repository, with a password in the file of secrets, and show what a backup would save')
+    .addHelpText('after', example('backup init', 'backup init --dry-run', 'backup init --env prod --yes'))
+    .action(async (flags) => {
+      const project = startLoading(io, flags);
+      await (await import('./commands/backup/init.ts')).backupInitCommand(io, flags, project);
+    });
   waiting(onProject(backup.command('run')))
     .description('save everything of the project as one set: databases, volumes, the project itself; all or nothing')
     .option('--only <service>', 'only what belongs to this service; may be given several times', collect)
@@ -53,7 +64,7 @@ export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, s
   onProject(backup.command('show'))
     .description('what a set holds: stores, what was counted, when it is of, which images; default the latest')
     .argument('[set]', 'id of a set, or its beginning')
-    .option('--at <time>', 'the latest set at or before this time')
+    .addOption(atOption())
     .addHelpText('after', example('backup show', 'backup show 20261124T0612', 'backup show --at 2026-11-24T06:00:00Z --json'))
     .action(async (set: string | undefined, flags) => {
       const project = startLoading(io, flags);
@@ -61,10 +72,8 @@ export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, s
     });
 
   // Proof.
-  waiting(onProject(backup.command('drill')))
+  waiting(chosen(onProject(backup.command('drill'))))
     .description('restore a set into scratch containers without a way out, compare it, start the application on it, remove everything')
-    .option('--set <id>', 'this set, or the one that begins so; default the latest')
-    .option('--at <time>', 'the latest set at or before this time')
     .option('--keep', 'leave the scratch containers for a look')
     .option('--remove <id>', 'remove what --keep left')
     .option('--dry-run', 'say what would be restored and started, and touch nothing')
@@ -78,13 +87,6 @@ export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, s
     });
 
   // The repository.
-  confirmable(onProject(backup.command('init')))
-    .description('create the encrypted repository, with a password in the file of secrets, and show what a backup would save')
-    .addHelpText('after', example('backup init', 'backup init --dry-run', 'backup init --env prod --yes'))
-    .action(async (flags) => {
-      const project = startLoading(io, flags);
-      await (await import('./commands/backup/init.ts')).backupInitCommand(io, flags, project);
-    });
   waiting(onProject(backup.command('verify')))
     .description('check the repository and read a part of its data, another one each time; every snapshot of every set has to be there')
     .option('--all', 'read all data now')
@@ -190,11 +192,10 @@ export function addBackupCommands(program: Command, io: Io, _outcome: Outcome, s
 function chosen(command: Command): Command {
   return command
     .option('--set <id>', 'a set of composure backup list, or the beginning of its id; default the latest')
-    .option('--at <time>', 'the latest set at or before this time, as 2026-11-24T06:00:00Z', isoTime);
+    .addOption(atOption().conflicts('set'));
 }
 
-function isoTime(text: string): string {
-  if (/^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/.test(text) && !Number.isNaN(Date.parse(text)))
-    return new Date(text).toISOString();
-  throw new InvalidArgumentError('write a time as 2026-11-24T06:00:00Z.');
-}
+const atOption = (): Option =>
+  new Option('--at <time>', 'the latest set at or before this time, as 2026-11-24T06:00:00Z; without a zone it is UTC').argParser((text) =>
+    isoTime(text, Date.now()),
+  );

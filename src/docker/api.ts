@@ -30,6 +30,8 @@ export interface ContainerSummary {
   Labels: Record<string, string>;
   Ports?: { IP?: string; PrivatePort: number; PublicPort?: number; Type: string }[];
   NetworkSettings?: { Networks: Record<string, EndpointInfo> };
+  /** Of a volume without its source. */
+  Mounts?: { Type: string; Name?: string; Source?: string; Destination: string }[];
 }
 
 export interface EndpointInfo {
@@ -78,6 +80,7 @@ export interface ContainerInfo {
     Image: string;
     Labels: Record<string, string>;
     Env: string[] | null;
+    Entrypoint?: string[] | null;
     Cmd?: string[] | null;
     Volumes?: Record<string, object> | null;
     StopSignal?: string;

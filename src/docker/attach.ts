@@ -35,7 +35,7 @@ export function attach({ socket, head }: { socket: Socket; head: Buffer }, exitC
       if (data.length < 8 + length) break;
       const payload = data.subarray(8, 8 + length);
       if (data[0] === 2) stderr = Buffer.concat([stderr, payload]).subarray(-STDERR_KEPT);
-      else if (!stdout.write(payload)) {
+      else if (!stdout.write(payload) && !socket.isPaused()) {
         socket.pause();
         stdout.once('drain', () => socket.resume());
       }

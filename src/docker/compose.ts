@@ -36,14 +36,22 @@ export type ComposeConfig =
  */
 export async function composeConfig(target: ConfigTarget): Promise<ComposeConfig> {
   const { program, prefix } = composeCommand({ ...process.env, ...target.env });
-  const ask = (args: string[]) => run(program, [...prefix, ...target.args, 'config', ...args], { cwd: target.cwd, env: target.env });
   // The parser is loaded while Compose works.
-  const [config, hash, { parse }] = await Promise.all([ask([]), ask(['--hash', '*']), import('yaml')]);
+  const [config, { parse }] = await Promise.all([
+    run(program, [...prefix, ...target.args, 'config'], { cwd: target.cwd, env: target.env }),
+    import('yaml'),
+  ]);
   const { warnings, rest } = splitMessages(config.stderr);
   if (config.code !== 0) {
     await blameTool(config, target.env);
     return { ok: false, reason: rest || `docker compose config ended with exit code ${config.code}`, warnings };
   }
+  // Of the resolved model: from the files, `config --hash` leaves env_file as it is, and `up` hashes what the env files say.
+  const hash = await run(program, [...prefix, ...withoutFiles(target.args), '-f', '-', 'config', '--hash', '*'], {
+    cwd: target.cwd,
+    env: target.env,
+    input: config.stdout,
+  });
   if (hash.code !== 0) {
     await blameTool(hash, target.env);
     return { ok: false, reason: splitMessages(hash.stderr).rest, warnings };
@@ -78,6 +86,9 @@ export async function composeVariables(target: ConfigTarget, folder: string, nam
     Object.entries(answer).flatMap(([name, [set, value]]) => (set === 'set' ? [[name, value.replaceAll('$$', '$')]] : [])),
   );
 }
+
+const withoutFiles = (args: readonly string[]): string[] =>
+  args.filter((arg, index) => arg !== '-f' && arg !== '--file' && args[index - 1] !== '-f' && args[index - 1] !== '--file');
 
 function parseHashes(text: string): Record<string, string> {
   const pairs = text.split('\n').map((line) => line.trim().split(/\s+/));

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { cp, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -82,6 +83,24 @@ describe('a project without our keys', () => {
     expect(hashes.stdout.trim()).toBe(`web ${web?.configHash}`);
   });
 
+  test('a service with env files has the hash that its container gets', async () => {
+    const folder = await folderWith('env-file', {
+      'compose.yaml': `name: composure-test-${randomBytes(4).toString('hex')}\nservices:\n  web:\n    image: busybox:1\n    env_file: [web.env]\n    environment: {A: "$$a"}\n`,
+      'web.env': 'B=b\n',
+    });
+    const made = await run('docker', ['compose', 'create', '--pull', 'never', 'web'], { cwd: folder });
+    expect(made).toMatchObject({ code: 0 });
+    const { services, name } = await load(folder);
+    const labels = await run('docker', [
+      'inspect',
+      '--format',
+      '{{index .Config.Labels "com.docker.compose.config-hash"}}',
+      `${name}-web-1`,
+    ]);
+    await run('docker', ['compose', 'down'], { cwd: folder });
+    expect(services.web?.configHash).toBe(labels.stdout.trim());
+  });
+
   test('profiles add their services', async () => {
     const { services } = await load(join(fixtures, 'plain'), { profiles: ['tools'] });
     expect(services.tools).toMatchObject({ replicas: 3, healthcheck: { disabled: true } });
@@ -137,6 +156,14 @@ describe('our keys', () => {
       preStop: [{ command: ['sync'], privileged: false, environment: ['A=b'] }],
     });
     expect(settings).toEqual({
+      backup: {
+        timezone: 'UTC',
+        verify: { schedule: '30 5 * * *', parts: 7 },
+        drill: { schedule: '0 6 * * 0' },
+        notify: [],
+        keep: { daily: 7, weekly: 5, monthly: 6 },
+        secrets: ['RESTIC_PASSWORD'],
+      },
       edge: { httpPort: 8080, acme: { email: 'ops@example.com', directory: 'https://acme-v02.api.letsencrypt.org/directory' } },
       images: {},
       release: { maxErrorRatio: 0.05, maxLatencyRatio: 3, minRequests: 20, keep: 2 },
@@ -276,11 +303,10 @@ describe('our keys', () => {
   test('misspelt and misplaced keys are warned of, foreign ones are not', async () => {
     const folder = await folderWith('misspelt', {
       'compose.yaml':
-        'x-composur: {}\nx-logging: {}\nservices:\n  a:\n    image: x\n    x-egde: {}\n    x-composure: {}\n    x-autoscale: {}\n    x-foreign: 1\n',
+        'x-composur: {}\nx-logging: {}\nservices:\n  a:\n    image: x\n    x-egde: {}\n    x-composure: {}\n    x-foreign: 1\n',
     });
     expect((await load(folder)).warnings).toEqual([
       'compose.yaml:1:1: x-composur has no effect; did you mean "x-composure"?',
-      'compose.yaml:8:5: x-autoscale has no effect in this version',
       'compose.yaml:7:5: x-composure has no effect here; it belongs at the top of the file, beside services',
       'compose.yaml:6:5: x-egde has no effect; did you mean "x-edge"?',
     ]);

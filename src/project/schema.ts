@@ -214,7 +214,7 @@ export const settingsKey = z
           .meta({ samples: ['registry.example.com/haproxy:3.2'] }),
         restic: text('an image')
           .optional()
-          .describe('Image of restic, for a machine without restic 0.17.1 or newer of its own. Left out: `restic/restic:0.19.1`.')
+          .describe('Image of restic, for a machine without restic 0.18.0 or newer of its own. Left out: `restic/restic:0.19.1`.')
           .meta({ samples: ['registry.example.com/restic:0.19.1'] }),
       })
       .prefault({})

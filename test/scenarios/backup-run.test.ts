@@ -270,6 +270,7 @@ test('killed while containers are stopped, and recreated by hand since: the agen
     docker: openDocker(),
     report: (event) => void ('text' in event && said.push(event.text)),
     signal: agent.signal,
+    addresses: async () => ({}),
     start: () => Promise.reject(new Error('nothing is due')),
     // Before anything was planned.
     now: () => new Date(0),
@@ -296,6 +297,7 @@ test('the agent makes a backup when it is due, as a process of its own, and once
     docker: openDocker(),
     report: () => {},
     signal: agent.signal,
+    addresses: async () => ({}),
     // Checks and drills have tests of their own.
     start: async (args, options) => {
       jobs.push(args[1] ?? '');
@@ -389,7 +391,23 @@ test('a full disk, of the repository or of what a run needs meanwhile, fails the
     expect(full.err).toContain('DISK_FULL');
     expect(told.map(({ method }) => method)).toEqual(['POST']);
   });
-  expect((await readResults(p.state, p.name)).at(-1)).toMatchObject({ ok: false, code: 'REPOSITORY_FAILED' });
+  expect((await readResults(p.state, p.name)).at(-1)).toMatchObject({
+    ok: false,
+    code: 'DISK_FULL',
+    message: expect.stringContaining('a disk is full'),
+  });
+});
+
+test('while the project is down on purpose nothing is planned, and its status says so', async () => {
+  expect((await p.composure(['down', '--dry-run'], { env })).out).toContain('its scheduled backups wait until it is up again');
+  const down = await p.composure(['down', '--yes'], { env });
+  expect(down.code, down.err).toBe(0);
+  expect((await backup(['status'])).out).toMatch(
+    /^down {8}since .* UTC by composure down: nothing is saved until it has containers again$/m,
+  );
+  const { next, downSince } = JSON.parse((await backup(['status', '--json'])).out) as { next: { job: string }[]; downSince: string };
+  expect(Date.parse(downSince)).toBeGreaterThan(0);
+  expect(next.map(({ job }) => job)).not.toContain('run');
 });
 
 /** A small file system in the place of a folder, while `body` runs. */

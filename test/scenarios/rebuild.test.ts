@@ -22,7 +22,8 @@ const files = async (p: ScenarioFacts): Promise<string> =>
       web: await app(
         { VERSION: 'one' },
         {
-          volumes: ['uploads:/uploads', './shared:/shared'],
+          // The whole folder is mounted too, with the files of the project in it.
+          volumes: ['uploads:/uploads', './shared:/shared', '.:/project'],
           depends_on: { db: { condition: 'service_healthy' } },
           'x-edge': route(p),
         },
@@ -63,6 +64,7 @@ test('a machine that has nothing but the repository and the kit serves again, wi
     try {
       await p.write('compose.yaml', await files(p));
       await p.write('shared/note', 'shared');
+      await p.write('notes/later.txt', 'not a file of the project');
       succeeds(await p.composure(['secrets', 'set', 'DATABASE_PASSWORD'], { input: 'for tests only' }));
       succeeds(await p.composure(['deploy', '--yes']));
       await sql(p, 'CREATE TABLE orders AS SELECT g AS id FROM generate_series(1, 5000) g; CREATE ROLE reader');
@@ -104,6 +106,7 @@ test('a machine that has nothing but the repository and the kit serves again, wi
       expect(await sql(p, 'SELECT count(*), max(id) FROM orders')).toBe('5000|5000');
       expect(await sql(p, "SELECT count(*) FROM pg_roles WHERE rolname = 'reader'")).toBe('1');
       expect(await machine(p)).toBe(before);
+      expect(await p.read('notes/later.txt')).toBe('not a file of the project');
       // Plain Compose sees the same project and changes nothing.
       const ids = (await p.containers()).map(({ Id }) => Id);
       succeeds(await p.composure(['secrets', 'exec', '--', 'docker', 'compose', 'up', '-d']));

@@ -9,6 +9,8 @@ export interface Wanted {
   /** Of the unit or the container; one for each state folder. */
   name: string;
   state: string;
+  /** COMPOSURE_METRICS_DIR, where it is set. */
+  metrics?: string;
   /** User and group that own the state folder: the agent runs as that user. */
   owner: { uid: number; gid: number };
   /** The engine's socket and the group that may use it. */

@@ -31,13 +31,19 @@ export const thisHost = (): Host => ({
 export const unitPath = (host: Host, state: string): string => join(host.unitFolder, `${agentName(state)}.service`);
 
 /** What `agent install` is asked for, from this process's own place and the state folder's owner. */
-export async function wantedInstallation(docker: Docker, state: string, form: InstalledForm, image?: string): Promise<Wanted> {
+export async function wantedInstallation(
+  docker: Docker,
+  state: string,
+  form: InstalledForm,
+  { image, metrics }: { image?: string | undefined; metrics?: string | undefined } = {},
+): Promise<Wanted> {
   const socket = await stat(docker.socketPath).catch(() => ({ gid: 0 }));
   const owner = await ownerOf(state);
   return {
     form,
     name: agentName(state),
     state,
+    ...(metrics === undefined ? {} : { metrics }),
     owner,
     socket: { path: docker.socketPath, gid: socket.gid },
     node: process.execPath,

@@ -28,12 +28,14 @@ test('as another user, with odd paths, the state folder where PrivateTmp would h
     ...wanted,
     owner: { uid: 1000, gid: 100 },
     state: '/tmp/the state "x" 100%',
+    metrics: '/var/lib/node exporter',
     node: '/opt/$node/bin/node',
   }).split('\n');
   expect(lines).toEqual(
     expect.arrayContaining([
       'ExecStart="/opt/$$node/bin/node" /usr/lib/node_modules/composure/bin/composure.js agent run',
-      'ReadWritePaths="/tmp/the state \\"x\\" 100%%"',
+      'ReadWritePaths="/tmp/the state \\"x\\" 100%%" "/var/lib/node exporter"',
+      'Environment="COMPOSURE_METRICS_DIR=/var/lib/node exporter"',
       'Environment="COMPOSURE_STATE_DIR=/tmp/the state \\"x\\" 100%%" DOCKER_HOST=unix:///var/run/docker.sock COMPOSURE_AGENT_FORM=systemd',
       'Environment=NODE_OPTIONS=--max-semi-space-size=1 MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=65536',
       'User=1000',

@@ -20,19 +20,19 @@ export function unitWord(text: string, { command = false }: { command?: boolean 
 const AS_ROOT = `CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_SETFCAP
 ProtectSystem=full`;
 
-/** Another user's agent cannot read volumes, so it makes no backups, and writes nothing but the state folder. */
-const asUser = ({ owner, socket, state }: Wanted): string => `User=${owner.uid}
+/** Another user's agent cannot read volumes, so it makes no backups, and writes nothing but the state folder and metrics. */
+const asUser = ({ owner, socket, state, metrics }: Wanted): string => `User=${owner.uid}
 Group=${owner.gid}
 SupplementaryGroups=${socket.gid}
 CapabilityBoundingSet=
 ProtectSystem=strict
-ReadWritePaths=${unitWord(state)}
+ReadWritePaths=${[state, ...(metrics === undefined ? [] : [metrics])].map((path) => unitWord(path)).join(' ')}
 ProtectHome=read-only
 RestrictSUIDSGID=yes`;
 
 /** The unit. Node compiles at run time, so MemoryDenyWriteExecute cannot be set; identities of other processes are read from /proc, so ProtectProc cannot. */
 export function unitText(wanted: Wanted): string {
-  const { state, owner, socket, node, script } = wanted;
+  const { state, metrics, owner, socket, node, script } = wanted;
   const command = (...args: string[]): string => [node, script, ...args].map((arg) => unitWord(arg, { command: true })).join(' ');
   const temporary = [state, node, script, socket.path].some((path) => /^\/(var\/)?tmp\//.test(path));
   return `${UNIT_MARK}
@@ -49,7 +49,7 @@ ExecStart=${command('agent', 'run')}
 ExecStopPost=-${command('agent', 'thaw')}
 Environment=${unitWord(`COMPOSURE_STATE_DIR=${state}`)} ${unitWord(`DOCKER_HOST=unix://${socket.path}`)} COMPOSURE_AGENT_FORM=systemd
 Environment=${smallEnvironment().join(' ')}
-Restart=always
+${metrics === undefined ? '' : `Environment=${unitWord(`COMPOSURE_METRICS_DIR=${metrics}`)}\n`}Restart=always
 RestartSec=2
 TimeoutStopSec=60
 KillMode=mixed

@@ -36,6 +36,8 @@ export interface ObservedService extends Traits {
   databases?: string[];
   /** Why there are no names. */
   fault?: string;
+  /** What of a server is in no dump. */
+  notDumped?: string[];
 }
 
 export interface ObservedMount {
@@ -129,12 +131,14 @@ async function listDatabases(
   service: string,
   container: ContainerInfo,
   report: BackupWorld['report'],
-): Promise<Pick<ObservedService, 'databases' | 'fault'>> {
+): Promise<Pick<ObservedService, 'databases' | 'fault' | 'notDumped'>> {
   if (container.State.Status !== 'running') return { fault: `its container is ${container.State.Status}` };
   const context = { docker, container, service, report };
   try {
     const isReady = await waitFor(async () => ((await type.ready(context)) ? true : undefined), { everyMs: 500, timeoutMs: READY_MS });
-    return isReady ? { databases: await type.list(context) } : { fault: `the server did not answer for ${READY_MS / 1000} s` };
+    if (!isReady) return { fault: `the server did not answer for ${READY_MS / 1000} s` };
+    const [databases, notDumped] = await Promise.all([type.list(context), type.notDumped?.(context) ?? []]);
+    return { databases, notDumped };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     return { fault: [error.message, ...error.details].join(': ') };

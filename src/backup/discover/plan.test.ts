@@ -316,12 +316,15 @@ test('a single mounted file goes with the project, however large', () => {
   ]);
 });
 
-test('a project file that lies in a saved folder is not saved twice, a compose file always is with the project', () => {
+test('a project file that lies in a saved folder is saved with the project too: a rebuild needs it before any data', () => {
   const { stores } = plan({
     services: [[web, seen([bind('/srv/shop', '/app')])]],
-    files: ['/srv/shop/src/index.js', '/etc/shop/key.pem'],
+    files: ['/srv/shop/secrets.age.yaml', '/etc/shop/key.pem'],
   });
-  expect(stores[0]).toMatchObject({ kind: 'project', files: ['/etc/shop/key.pem', '/srv/shop/compose.yaml'] });
+  expect(stores[0]).toMatchObject({
+    kind: 'project',
+    files: ['/etc/shop/key.pem', '/srv/shop/compose.yaml', '/srv/shop/secrets.age.yaml'],
+  });
 });
 
 test('an image made from a database’s is known by what it says of itself, a client with the same variables is not', () => {

@@ -26,15 +26,14 @@ export function planBackup(project: Project, observed: Observed): BackupPlan {
       type === 'bind' && observed.folders[source]?.kind === 'file' ? [source] : [],
     ),
   );
-  const inFolders = (file: string): boolean =>
-    folders.stores.some((store) => store.kind === 'files' && file.startsWith(`${store.folder}/`));
   const own: PlannedStore = {
     id: 'project',
     kind: 'project',
     service: '',
     name: '',
     why: 'compose and env files, resolved model, images, certificates',
-    files: [...new Set([...observed.project.files, ...single])].sort().filter((file) => project.files.includes(file) || !inFolders(file)),
+    // Also those that lie in a folder which is saved: a rebuild reads env files and secrets before it brings any data.
+    files: [...new Set([...observed.project.files, ...single])].sort(),
   };
   return {
     stores: [own, ...databases, ...folders.stores],

@@ -8,7 +8,7 @@ import { describeFacts } from '../print-manifest.ts';
 import type { Restic } from '../restic/program.ts';
 import { modelVariables } from '../restore/variables.ts';
 import type { Outcome } from '../run/record.ts';
-import { findSet, listSets, missingStores, readManifest } from '../sets.ts';
+import { missingStores, readManifest, readSet } from '../sets.ts';
 import type { Staged } from '../stage/model.ts';
 import { removeLeftOvers, removeScratch, scratchLabels } from '../stage/scratch.ts';
 import { scratchModel } from '../stage/scratch-model.ts';
@@ -42,9 +42,10 @@ export async function prepareDrill(
   { fetch, known = {} }: { fetch: boolean; known?: Partial<Outcome> },
 ): Promise<PreparedDrill> {
   const { name } = world.project;
-  const found = findSet(await listSets(restic, name), { ...(set === undefined ? {} : { set }), ...(at === undefined ? {} : { at }) });
+  const found = await readSet(restic, name, { ...(set === undefined ? {} : { set }), ...(at === undefined ? {} : { at }) });
   known.set = found.set;
   const manifest = await readManifest(restic, found);
+  if (manifest.only) known.only = manifest.only;
   const missing = missingStores(manifest, found);
   if (missing.length > 0) {
     throw new Failure('DRILL_FAILED', `${missing.length} of ${manifest.stores.length} snapshots of the set ${found.set} are gone`, {
@@ -120,6 +121,7 @@ async function carryOut(
   return {
     project: project.name,
     set: plan.set,
+    ...(manifest.only ? { only: manifest.only } : {}),
     startedAt: new Date(began).toISOString(),
     endedAt: new Date().toISOString(),
     passed,

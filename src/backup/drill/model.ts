@@ -65,6 +65,8 @@ export interface DrilledService {
 export interface DrillEvidence {
   project: string;
   set: string;
+  /** The services that alone the set holds: it proves nothing about the project. */
+  only?: string[];
   startedAt: string;
   endedAt: string;
   passed: boolean;

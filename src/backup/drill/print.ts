@@ -1,8 +1,8 @@
 import { formatBytes } from '../../autoscale/amounts.ts';
 import { formatMs } from '../../kit/duration.ts';
+import { second } from '../../kit/time.ts';
 import type { DrillEvidence, DrillPlan } from './model.ts';
 
-const second = (at: string): string => at.replace('T', ' ').slice(0, 19);
 const inColumns = (rows: readonly (readonly string[])[]): string[] => {
   const widths = rows.reduce<number[]>((all, row) => row.map((cell, column) => Math.max(all[column] ?? 0, cell.length)), []);
   return rows.map((row) =>

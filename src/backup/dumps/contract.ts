@@ -20,10 +20,14 @@ export interface DumpCase {
   /** Arguments after the image. */
   command?: string[];
   database: string;
-  /** Commands for the container that put something in, and enough of it for a dump to take a while. */
+  /** Commands for the container that put something in, and more of it than all buffers on a dump's way hold: at least 16 MB. */
   fill: string[][];
+  /** A command whose words are the same before and after: what no count shows. */
+  same?: string[];
   /** Its program, to be killed in the middle. */
   program: string;
+  /** What is said to be in no dump. */
+  notDumped?: string[];
 }
 
 /** What every kind of dump has to prove against its real server. */
@@ -77,6 +81,7 @@ export function dumpContract(type: DumpType, given: DumpCase): void {
   test('a dump is saved, and loaded into a fresh server of the same image it counts the same', async () => {
     expect((given.foundAs ?? type).images).toContain(given.image.replace(/:.*/, ''));
     expect(await type.list(source)).toContain(given.database);
+    expect((await type.notDumped?.(source)) ?? []).toEqual(given.notDumped ?? []);
     const saved = await save();
     expect(saved.bytes).toBeGreaterThan(0);
     const content = await restic.run(['dump', saved.snapshot, saved.path, '--target', join(scratch, 'dump')]);
@@ -85,6 +90,9 @@ export function dumpContract(type: DumpType, given: DumpCase): void {
     await type.load(target, createReadStream(join(scratch, 'dump')));
     expect(await type.count(target)).toEqual(saved.facts);
     expect(await type.count(source)).toEqual(saved.facts);
+    const [before, after] = await Promise.all([source, target].map(({ container }) => docker.exec(container.Id, given.same ?? ['true'])));
+    expect(before).toMatchObject({ code: 0 });
+    expect(after).toEqual(before);
   });
 
   test('a dump whose program is killed leaves no snapshot and no lock', async () => {
@@ -106,8 +114,9 @@ export function dumpContract(type: DumpType, given: DumpCase): void {
     for await (const chunk of stream) {
       if (!isKilled) {
         isKilled = true;
-        for (const { pid, title } of await docker.processes(source.container.Id))
-          if (title.includes(given.program)) process.kill(Number(pid), 'SIGKILL');
+        const victims = (await docker.processes(source.container.Id)).filter(({ title }) => title.includes(given.program));
+        if (victims.length === 0) throw new Error(`${given.program} had ended before it could be killed: the dump is too small`);
+        for (const { pid } of victims) process.kill(Number(pid), 'SIGKILL');
       }
       yield chunk;
     }

@@ -34,14 +34,16 @@ export function withSecret(into: string, sources: readonly string[], command: re
   return ['sh', '-c', SCRIPT, 'sh', into, ...sources, '--', ...command];
 }
 
-/** The output of a command in the container. Throws BACKUP_FAILED with its last words when it ends with another code than 0. */
+/**
+ * The output of a command in the container; `env` are lines NAME=value for it. Throws BACKUP_FAILED with its last words when it ends with another
+ * code than 0.
+ */
 export async function ask(
   { docker, container, service }: Omit<DumpContext, 'name'>,
   command: string[],
-  input?: string,
-  signal?: AbortSignal,
+  { input, signal, env = [] }: { input?: string; signal?: AbortSignal; env?: string[] } = {},
 ): Promise<string> {
-  const attached = await docker.execAttached(container.Id, command, { stdin: input !== undefined });
+  const attached = await docker.execAttached(container.Id, command, { stdin: input !== undefined, env });
   const stop = (): void => attached.close();
   signal?.addEventListener('abort', stop, { once: true });
   try {

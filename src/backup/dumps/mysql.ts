@@ -25,7 +25,9 @@ function client(context: Context, programs: [string, string], args: readonly str
 }
 
 const query = (context: Context, sql: string): Promise<string> =>
-  ask(context, client(context, ['mariadb', 'mysql'], ['--batch', '--skip-column-names', '--default-character-set=utf8mb4']), `${sql}\n`);
+  ask(context, client(context, ['mariadb', 'mysql'], ['--batch', '--skip-column-names', '--default-character-set=utf8mb4']), {
+    input: `${sql}\n`,
+  });
 
 const quote = (name: string): string => `\`${name.replaceAll('`', '``')}\``;
 const literal = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
@@ -77,12 +79,25 @@ export const mysql: DumpType = {
     return names.filter((name) => !['information_schema', 'performance_schema', 'mysql', 'sys'].includes(name));
   },
 
+  /** The image's variables make root and one user anew; what others there are lies in the server's own tables. */
+  async notDumped(context) {
+    const env = environmentOf(context.container);
+    const made = ['root', 'healthcheck', 'mariadb.sys', env.MARIADB_USER, env.MYSQL_USER];
+    const listed = await query(context, "SELECT DISTINCT user FROM mysql.user WHERE user NOT LIKE 'mysql.%' ORDER BY 1;").catch(() => '');
+    const names = listed.split('\n').filter((name) => name !== '' && !made.includes(name));
+    if (names.length === 0) return [];
+    return [
+      `${context.service}: accounts of the server are in no dump, and after a restore ${names.join(', ')} ${names.length === 1 ? 'is' : 'are'} gone: have a script in /docker-entrypoint-initdb.d make ${names.length === 1 ? 'it' : 'them'}`,
+    ];
+  },
+
   /** The server that the images start to make the database on empty volumes speaks to no network, and ends again. */
   ready: async (context) => (await query(context, 'SELECT @@skip_networking;').catch(() => '')).trim() === '0',
 
   async dump(context): Promise<RunningDump> {
     const tool = (await ask(context, client(context, ['mariadb-dump', 'mysqldump'], ['--version']))).trim();
     const before = await countTables(context);
+    const header = await alterDatabase(context);
     const contentAt = new Date().toISOString();
     const dump = await context.docker.execAttached(
       context.container.Id,
@@ -105,7 +120,7 @@ export const mysql: DumpType = {
       ),
     );
     return {
-      stream: dump.stdout,
+      stream: headed(header, dump.stdout),
       ended: dump.ended.then(({ code, stderr }) => ({ code: code ?? -1, stderr })),
       facts: async () => tablesBetween(before, await countTables(context)),
       tool,
@@ -135,6 +150,28 @@ export const mysql: DumpType = {
     }
   },
 };
+
+/** What a dump of one database leaves out: what its future tables are made with. It is said of the database that the dump is loaded into. */
+async function alterDatabase(context: DumpContext): Promise<string> {
+  const [charset = '', collation = ''] = (
+    await query(
+      context,
+      `SELECT default_character_set_name, default_collation_name FROM information_schema.schemata WHERE schema_name = ${literal(context.name)};`,
+    )
+  )
+    .trim()
+    .split('\t');
+  return /^\w+$/.test(charset) && /^\w+$/.test(collation) ? `ALTER DATABASE CHARACTER SET ${charset} COLLATE ${collation};\n` : '';
+}
+
+/** A dump that says nothing stays one that says nothing. */
+async function* headed(header: string, dump: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let isFirst = true;
+  for await (const chunk of dump) {
+    yield isFirst ? Buffer.concat([Buffer.from(header), chunk]) : chunk;
+    isFirst = false;
+  }
+}
 
 /** The last line of a whole dump says so; a dump that was cut ends in the middle of a statement. */
 export function sqlTrailerCheck(): WholeCheck {

@@ -19,7 +19,9 @@ export const connectionTo = (database: string): string => `dbname='${database.re
 
 /** What psql prints for an SQL text, without headings. Throws BACKUP_FAILED. */
 export const query = (context: Context, database: string, sql: string): Promise<string> =>
-  ask(context, client(context, 'psql', ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', connectionTo(database), '-f', '-']), sql);
+  ask(context, client(context, 'psql', ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', connectionTo(database), '-f', '-']), {
+    input: sql,
+  });
 
 /** Tables with rows of their own, and the first column of a time whose name says that rows are written then. */
 const TABLES = `
@@ -132,6 +134,7 @@ export const postgres: DumpType = {
         facts: () => counted,
         tool,
         contentAt: held.contentAt,
+        isSettled: true,
         async close() {
           await counted.catch(() => {});
           dump.close();
@@ -147,14 +150,11 @@ export const postgres: DumpType = {
   check: customFormatCheck,
   count: (context) => countTables(context, undefined),
 
+  /** The database is made anew as it was: its owner, encoding, locale, settings and grants come with it. */
   async load(context, input) {
-    const maintenance = 'template1';
-    const literal = context.name.replaceAll("'", "''");
-    const there = (await query(context, maintenance, `SELECT 1 FROM pg_database WHERE datname = '${literal}';`)).trim() !== '';
-    if (!there) await query(context, maintenance, `CREATE DATABASE ${quote(context.name)} TEMPLATE template0;`);
     const restore = await context.docker.execAttached(
       context.container.Id,
-      client(context, 'pg_restore', ['--exit-on-error', '--clean', '--if-exists', '-d', connectionTo(context.name)]),
+      client(context, 'pg_restore', ['--exit-on-error', '--clean', '--if-exists', '--create', '-d', connectionTo('template1')]),
       { stdin: true },
     );
     restore.stdout.resume();

@@ -5,39 +5,84 @@ import { ask, environmentOf, feed, withSecret } from './in-container.ts';
 
 type Context = Omit<DumpContext, 'name'>;
 
-const PASSWORDS = ['REDIS_PASSWORD', 'VALKEY_PASSWORD', 'REDISCLI_AUTH'];
+/** Set for our own commands in the container, as the image's variables are: with _FILE, a path in the container. */
+const OWN = 'COMPOSURE_SERVER_PASSWORD';
+const PASSWORDS = [OWN, 'REDIS_PASSWORD', 'VALKEY_PASSWORD', 'REDISCLI_AUTH'];
 
-/** A password that stands in the container's command is passed by the environment of our own exec, as is one of its variables. */
 const cli = (args: readonly string[]): string[] =>
   withSecret('REDISCLI_AUTH', PASSWORDS, ['redis-cli', '--raw', '--no-auth-warning', ...args]);
 
+/** A password that stands in the server's command reaches our own by its environment, which neither `ps` nor `docker inspect` shows. */
+function passwordOf({ container }: Context): string[] {
+  const { Entrypoint, Cmd } = container.Config;
+  const found = passwordIn([...(Entrypoint ?? []), ...(Cmd ?? [])], environmentOf(container));
+  if (found === undefined) return [];
+  return [typeof found === 'string' ? `${OWN}=${found}` : `${OWN}_FILE=${found.file}`];
+}
+
+/**
+ * The password in `redis-server … --requirepass …`, as words or as a line for a shell: written out, a variable, or what `$(cat FILE)` reads. Undefined
+ * where there is none, or nothing that can be told. Pure.
+ */
+export function passwordIn(command: readonly string[], environment: Record<string, string>): string | { file: string } | undefined {
+  const at = command.indexOf('--requirepass');
+  if (at >= 0) return command[at + 1];
+  const [, double, single, bare] =
+    command.flatMap((line) => /(?:^|\s)--requirepass\s+(?:"([^"]*)"|'([^']*)'|(\$\([^)]*\)|[^\s;&|]+))/.exec(line) ?? []) ?? [];
+  if (single !== undefined) return single;
+  const written = double ?? bare;
+  const file = /^\$\((?:cat\s+|<\s*)([^\s)]+)\s*\)$/.exec(written ?? '')?.[1];
+  if (file !== undefined) return { file };
+  const variable = /^\$(?:(\w+)|\{(\w+)\})$/.exec(written ?? '');
+  return variable ? environment[variable[1] ?? variable[2] ?? ''] : written;
+}
+
+/** redis-cli ends well with whatever the server answers, a refusal among it. */
+const REFUSAL = /^\(?(?:error\) )?((?:NOAUTH|WRONGPASS|NOPERM|DENIED|MISCONF|ERR)\b.*)/m;
+
+/** What the server answers. Throws BACKUP_FAILED where it refuses. */
+async function command(context: Context, ...args: string[]): Promise<string> {
+  const answer = await ask(context, cli(args), { env: passwordOf(context) });
+  const refusal = REFUSAL.exec(answer)?.[1];
+  if (refusal === undefined) return answer;
+  const isPassword = /^(NOAUTH|WRONGPASS)/.test(refusal);
+  throw new Failure('BACKUP_FAILED', `${context.service}: the server refuses ${args[0]}: ${refusal}`, {
+    where: context.container.Name.slice(1),
+    next: isPassword
+      ? 'give the service the server’s password as REDIS_PASSWORD in its environment, or as --requirepass in its command'
+      : 'its user has to be allowed INFO, CONFIG GET, LASTSAVE and BGSAVE',
+  });
+}
+
 const info = async (context: Context, section: string): Promise<Record<string, string>> =>
   Object.fromEntries(
-    (await ask(context, cli(['INFO', section]))).split('\n').flatMap((line) => {
+    (await command(context, 'INFO', section)).split('\n').flatMap((line) => {
       const at = line.indexOf(':');
       return at > 0 ? [[line.slice(0, at), line.slice(at + 1).trim()]] : [];
     }),
   );
 
 const setting = async (context: Context, name: string): Promise<string> =>
-  (await ask(context, cli(['CONFIG', 'GET', name]))).split('\n')[1]?.trim() ?? '';
+  (await command(context, 'CONFIG', 'GET', name)).split('\n')[1]?.trim() ?? '';
 
 const SAVE_TIMEOUT_MS = 3_600_000;
 
 /** Has the server write a new RDB file and waits for it. Answers its path and the second it is of. */
 async function freshFile(context: Context): Promise<{ path: string; savedAt: string }> {
+  const until = (isSo: (persistence: Record<string, string>) => boolean) =>
+    waitFor(async () => (isSo(await info(context, 'persistence')) ? true : undefined), { everyMs: 100, timeoutMs: SAVE_TIMEOUT_MS });
+  const isIdle = (now: Record<string, string>): boolean => now.rdb_bgsave_in_progress === '0';
   // One that runs already may be older than what was written a moment ago: it is waited for, then ours begins.
-  const idle = () =>
-    waitFor(async () => ((await info(context, 'persistence')).rdb_bgsave_in_progress === '0' ? true : undefined), {
-      everyMs: 100,
-      timeoutMs: SAVE_TIMEOUT_MS,
-    });
-  await idle();
-  const before = Number(await ask(context, cli(['LASTSAVE'])));
+  await until(isIdle);
+  const before = Number(await command(context, 'LASTSAVE'));
   // LASTSAVE counts seconds: two saves within one could not be told apart.
   await waitFor(async () => (Math.floor(Date.now() / 1000) > before ? true : undefined), { everyMs: 100, timeoutMs: 5000 });
-  await ask(context, cli(['BGSAVE']));
-  await idle();
+  // While the server rewrites its log, the save is only noted down and begins afterwards.
+  await command(context, 'BGSAVE', 'SCHEDULE');
+  const isOver = (now: Record<string, string>): boolean =>
+    isIdle(now) &&
+    (Number(now.rdb_last_save_time) > before || (now.rdb_last_bgsave_status !== 'ok' && now.aof_rewrite_in_progress !== '1'));
+  await until(isOver);
   const after = await info(context, 'persistence');
   if (after.rdb_last_bgsave_status !== 'ok' || Number(after.rdb_last_save_time) <= before) {
     throw new Failure('BACKUP_FAILED', `${context.service}: the server could not write its RDB file (BGSAVE)`, {
@@ -49,15 +94,19 @@ async function freshFile(context: Context): Promise<{ path: string; savedAt: str
   return { path, savedAt: after.rdb_last_save_time ?? '' };
 }
 
-/** Counts by the server's own checker, which also proves the file's checksum. */
-async function checkFile(context: Context, path: string): Promise<Facts> {
-  const output = await ask(context, [environmentOf(context.container).VALKEY_VERSION ? 'valkey-check-rdb' : 'redis-check-rdb', path]);
-  const number = (label: RegExp): number => Number(label.exec(output)?.[1] ?? Number.NaN);
+const checker = ({ container }: Context): string => (environmentOf(container).VALKEY_VERSION ? 'valkey-check-rdb' : 'redis-check-rdb');
+
+/** Counts out of the words of the server's own checker, which also proves the file's checksum. */
+function factsIn(words: string, { service }: Context): Facts {
+  const number = (label: RegExp): number => Number(label.exec(words)?.[1] ?? Number.NaN);
   const keys = number(/(\d+) keys read/);
-  if (!/\\o\/ RDB looks OK/.test(output) || Number.isNaN(keys))
-    throw new Failure('BACKUP_FAILED', `${context.service}: the RDB file is damaged`, { details: output.split('\n').slice(-4) });
+  if (!/\\o\/ RDB looks OK/.test(words) || Number.isNaN(keys))
+    throw new Failure('BACKUP_FAILED', `${service}: the RDB file is damaged`, { details: words.split('\n').slice(-4) });
   return { kind: 'keys', keys, expiring: number(/(\d+) expires/) || 0 };
 }
+
+/** File, checker. Both read the one file that was opened, also when the server puts a newer one in its place meanwhile. */
+const COPY = 'exec 3<"$1"; cat <&3 && "$2" /proc/self/fd/3 >&2';
 
 /** Folder, file, list of the log's files, its text or nothing. Older files of a log go: they are those of a server that is new and empty. */
 const WRITE = [
@@ -74,19 +123,19 @@ export const redis: DumpType = {
   dataPaths: () => ['/data', '/bitnami/redis/data', '/bitnami/valkey/data'],
   extension: '.rdb',
   list: async () => [''],
-  ready: async (context) => (await ask(context, cli(['PING'])).catch(() => '')).trim() === 'PONG',
+  ready: async (context) => (await command(context, 'PING').catch(() => '')).trim() === 'PONG',
 
   async dump(context): Promise<RunningDump> {
     const tool = (await ask(context, ['redis-server', '--version'])).trim().split(' sha=')[0] ?? 'redis-server';
     const { path, savedAt } = await freshFile(context);
-    // The open file stays the same one when the server writes a newer one over its name.
-    const copy = await context.docker.execAttached(context.container.Id, ['cat', path]);
+    const copy = await context.docker.execAttached(context.container.Id, ['sh', '-c', COPY, 'sh', path, checker(context)]);
     return {
       stream: copy.stdout,
       ended: copy.ended.then(({ code, stderr }) => ({ code: code ?? -1, stderr })),
-      facts: () => checkFile(context, path),
+      facts: async () => factsIn((await copy.ended).stderr, context),
       tool,
       contentAt: new Date(Number(savedAt) * 1000).toISOString(),
+      isSettled: true,
       close: async () => copy.close(),
     };
   },
@@ -94,7 +143,7 @@ export const redis: DumpType = {
   check: rdbCheck,
 
   async count(context) {
-    return checkFile(context, (await freshFile(context)).path);
+    return factsIn(await ask(context, [checker(context), (await freshFile(context)).path]), context);
   },
 
   /** The file is put where the server looks at its start, and the server is killed and started, so that it writes nothing of its own. */
@@ -108,7 +157,7 @@ export const redis: DumpType = {
     const folder = isLogged && logFolder !== '' ? `${dir}/${logFolder}` : dir;
     // A server with an append-only log does not look at its RDB file. Its log may begin with one: since version 7 as a file that a list names.
     const file = !isLogged ? await setting(context, 'dbfilename') : logFolder === '' ? log : `${log}.1.base.rdb`;
-    if (isLogged) await ask(context, cli(['CONFIG', 'SET', 'appendonly', 'no']));
+    if (isLogged) await command(context, 'CONFIG', 'SET', 'appendonly', 'no');
     const list = isLogged && logFolder !== '' ? `file ${file} seq 1 type b\n` : '';
     const writer = await context.docker.execAttached(
       context.container.Id,
@@ -122,7 +171,7 @@ export const redis: DumpType = {
     const { code, stderr } = await writer.ended;
     if (code !== 0) throw new Failure('RESTORE_FAILED', `${context.service}: cannot write ${folder}/${file}`, { details: [stderr] });
     // Without SAVE: the server must not write its empty state over the file.
-    await ask(context, cli(['CONFIG', 'SET', 'save', '']));
+    await command(context, 'CONFIG', 'SET', 'save', '');
     await context.docker.killContainer(context.container.Id, 'SIGKILL');
     await context.docker.startContainer(context.container.Id);
     const loaded = await waitFor(async () => ((await redis.ready(context).catch(() => false)) ? true : undefined), {

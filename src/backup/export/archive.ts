@@ -14,7 +14,7 @@ import { underFolder } from './tar-read.ts';
 export async function* archiveOf(restic: Restic, manifest: Manifest, report: Report, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const root = rootOf(manifest);
   const modified = Date.parse(manifest.endedAt) / 1000;
-  yield* textFile(`${root}/README.md`, exportReadme(manifest), modified);
+  yield* textFile(`${root}/README.md`, exportReadme(manifest, 'archive'), modified);
   yield* textFile(`${root}/manifest.json`, `${JSON.stringify(manifest, undefined, 2)}\n`, modified);
   for (const store of manifest.stores) {
     const began = performance.now();

@@ -1,23 +1,26 @@
-import type { Facts, Manifest, SavedStore } from '../model.ts';
+import type { Manifest, SavedStore } from '../model.ts';
+import { describeFacts } from '../print-manifest.ts';
 import { placeOf, rootOf } from './place.ts';
 
-/** What an archive says about itself: how each part is read with the field's own programs. Pure. */
-export function exportReadme(manifest: Manifest): string {
+/**
+ * What an archive, or a folder that a set was written to, says about itself: how each part is read with the field's own programs. Commands
+ * are for a shell in the folder that this file lies in. Pure.
+ */
+export function exportReadme(manifest: Manifest, form: 'archive' | 'folder'): string {
   const { project, set, startedAt, endedAt, host, composure, images } = manifest;
   const lines = [
     `# ${project}, set ${set}`,
     '',
-    `Saved ${startedAt} to ${endedAt} on ${host} by Composure ${composure}. Nothing but tar, zstd and the databases' own programs is needed:`,
+    `Saved ${startedAt} to ${endedAt} on ${host} by Composure ${composure}. It is read without Composure and restic.`,
     '',
-    `    tar --extract --numeric-owner --file ${rootOf(manifest)}.tar.zst       # as root, so that files get their owners back`,
-    `    age --decrypt --identity KEY ${rootOf(manifest)}.tar.zst.age | tar --extract --zstd --numeric-owner --file -   # where it was encrypted`,
-    '',
-    'The archive holds the project’s env files and the content of its databases: who has it has them.',
+    ...(form === 'archive' ? unpacking(rootOf(manifest)) : []),
+    `Who has this ${form} has the project’s env files and the content of its databases, as far as the list goes.`,
     '',
     '| what | where | content of | bytes | counted |',
     '| --- | --- | --- | --- | --- |',
     ...manifest.stores.map(
-      (store) => `| ${store.id} | \`${placeOf(store)}\` | ${store.contentAt} | ${store.bytes} | ${countsOf(store.facts)} |`,
+      (store) =>
+        `| ${store.id} | \`${placeOf(store)}\` | ${store.contentAt} | ${store.bytes} | ${store.facts ? describeFacts(store.facts)[0] : ''} |`,
     ),
     '',
     '`manifest.json` has every table and its rows. Images that ran:',
@@ -29,40 +32,33 @@ export function exportReadme(manifest: Manifest): string {
   return `${lines.join('\n').trimEnd()}\n`;
 }
 
-function countsOf(facts: Facts | undefined): string {
-  switch (facts?.kind) {
-    case 'tables':
-      return `${facts.tables.length} tables, ${facts.tables.reduce((sum, { rows }) => sum + rows, 0)} rows`;
-    case 'roles':
-      return `${facts.names.length} roles`;
-    case 'keys':
-      return `${facts.keys} keys`;
-    case 'collections':
-      return `${facts.collections.length} collections, ${facts.collections.reduce((sum, { documents }) => sum + documents, 0)} documents`;
-    case 'files':
-      return `${facts.files} files`;
-    default:
-      return '';
-  }
-}
+const unpacking = (root: string): string[] => [
+  'tar and zstd unpack it, age too where it was encrypted; as root, so that files get their owners back:',
+  '',
+  `    tar --extract --zstd --numeric-owner --file ${root}.tar.zst`,
+  `    age --decrypt --identity KEY ${root}.tar.zst.age | tar --extract --zstd --numeric-owner --file -`,
+  '',
+];
 
 function howTo(store: SavedStore): string[] {
   const place = placeOf(store);
   const by = (title: string, ...commands: string[]): string[] => [`## ${title}`, '', ...commands.map((line) => `    ${line}`), ''];
   switch (store.kind) {
     case 'postgres-roles':
-      return by(`Roles of ${store.service} (before its databases)`, `psql -U postgres -d postgres -f ${word(place)}`);
+      return by(
+        `Roles of ${store.service} (before its databases)`,
+        `psql -U postgres -d template1 -f ${word(place)}   # as the server’s superuser; “already exists” of that one is no fault`,
+      );
     case 'postgres':
       return by(
         `Database ${store.name} of ${store.service} (${store.tool})`,
-        `createdb -U postgres ${word(store.name)}`,
-        `pg_restore -U postgres --exit-on-error -d ${word(store.name)} ${word(place)}`,
+        `pg_restore -U postgres --exit-on-error --create -d template1 ${word(place)}   # makes the database, with its owner and settings`,
       );
     case 'mysql':
       return by(
         `Database ${store.name} of ${store.service} (${store.tool})`,
-        `mariadb -u root -p -e 'CREATE DATABASE IF NOT EXISTS …'   # or: mysql`,
-        `mariadb -u root -p ${word(store.name)} < ${word(place)}`,
+        `mariadb-admin -u root -p create ${word(store.name)}   # MySQL: mysqladmin`,
+        `mariadb -u root -p ${word(store.name)} < ${word(place)}   # MySQL: mysql`,
       );
     case 'mongodb':
       return by(`MongoDB of ${store.service} (${store.tool})`, `mongorestore --drop --archive=${word(place)}`);

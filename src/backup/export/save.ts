@@ -22,7 +22,8 @@ export interface ExportOptions {
 /** Writes a set as one archive, mode 600, and answers its length. Throws REPOSITORY_*, DISK_FULL, STATE_UNWRITABLE; leaves nothing then. */
 export async function exportSet(restic: Restic, manifest: Manifest, { out, recipients, report, signal }: ExportOptions): Promise<number> {
   const draft = `${out}.part`;
-  const target = createWriteStream(draft, { mode: 0o600, flags: 'wx' });
+  // On the disk before it has its name.
+  const target = createWriteStream(draft, { mode: 0o600, flags: 'wx', flush: true });
   try {
     await writeArchive(restic, manifest, { recipients, report, signal }, target);
     await rename(draft, out);

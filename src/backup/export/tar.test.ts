@@ -29,7 +29,8 @@ async function list(archive: Buffer): Promise<string[]> {
   await writeFile(path, archive);
   const result = await run('tar', ['--list', '--verbose', '--numeric-owner', '--full-time', '--quoting-style=literal', '--file', path]);
   expect(result.stderr).toBe('');
-  return result.stdout.trimEnd().split('\n');
+  // Only the last line's end goes: a name may end with blanks.
+  return result.stdout.replace(/\n$/, '').split('\n');
 }
 
 test('a file whose name is short, long, or not ASCII is read by tar as it was written', async () => {
@@ -50,7 +51,13 @@ test('a file whose name is short, long, or not ASCII is read by tar as it was wr
         expect((await list(archive)).map((line) => line.slice(line.indexOf('top/')))).toEqual([name]);
       },
     ),
-    { numRuns: 25 },
+    {
+      numRuns: 25,
+      examples: [
+        [[' '], ''],
+        [['a', ' b '], 'x'],
+      ],
+    },
   );
 });
 

@@ -21,6 +21,8 @@ export interface SaveOptions {
   /** Host name in the snapshot. */
   host: string;
   signal: AbortSignal;
+  /** Told as soon as it is settled what will be saved, where that is before the end: what is written from then on is not in it. */
+  onSettled?: (() => void) | undefined;
   /** The same store in the last complete set. */
   previous?: SavedStore | undefined;
 }
@@ -59,6 +61,7 @@ export async function saveDatabases(restic: Restic, store: FilesStore, options: 
   const { origin } = await requireFolder(store, options.previous);
   const { scratch, signal } = options;
   const copied = await copyDatabases(store.folder, store.databases ?? [], { scratch, signal, store: store.id });
+  options.onSettled?.();
   try {
     const saved = await saveFolder(restic, { ...options, folder: copied.folder, exclude: [] });
     return {

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { Failure } from '../../kit/errors.ts';
 import { readFileIfThere, storageFailure, writeFileDurably } from '../../kit/files.ts';
 import { edgeFolder } from '../../state/folder.ts';
+import { isWithin } from '../files/mounts.ts';
 import type { PlacedFile } from './plan.ts';
 
 /** What a rebuild has made and takes away again when it fails before anything runs. The last comes first. */
@@ -24,6 +25,20 @@ export async function placeFiles(from: string, files: readonly PlacedFile[], und
     await chmod(file.to, found.mode & 0o7777);
     await utimes(file.to, found.atime, found.mtime);
   }
+}
+
+/** Removes what `placeFiles` put into a folder, and the folders in it that are empty then. */
+export async function takeAway(files: readonly PlacedFile[], folder: string): Promise<void> {
+  const inside = files.filter(({ to }) => isWithin(to, folder));
+  for (const { to } of inside) await rm(to, { force: true });
+  const folders = new Set(inside.flatMap(({ to }) => foldersBetween(to, folder)));
+  for (const path of [...folders].sort((a, b) => b.length - a.length)) await rmdir(path).catch(() => {});
+}
+
+function foldersBetween(file: string, folder: string): string[] {
+  const found: string[] = [];
+  for (let path = dirname(file); path !== folder && isWithin(path, folder); path = dirname(path)) found.push(path);
+  return found;
 }
 
 /** A folder with those above it. Of what was made, only what is empty again is taken away. */

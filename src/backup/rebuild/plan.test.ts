@@ -31,7 +31,7 @@ test('the plan says what is written where', () => {
   expect(
     printRebuild(planRebuild(set, record, volumes, undefined), Date.parse('2026-11-24T06:29:00.000Z')),
   ).toBe(`Rebuild shop on this machine from set 20261124T060000Z-ab12
-  saved 2026-11-24T06:00:20.000Z on vps1; its oldest data is of 2026-11-24T05:59:00.000Z, 30 min ago
+  saved 2026-11-24 06:00:20 UTC on vps1; its oldest data is of 2026-11-24 05:59:00 UTC, 30 min ago
 
 Steps
   1  write 3 files of the project to /srv/shop

@@ -1,5 +1,6 @@
 import { formatBytes } from '../../autoscale/amounts.ts';
 import { formatAge, formatMs } from '../../kit/duration.ts';
+import { second } from '../../kit/time.ts';
 import type { RebuildPlan } from './plan.ts';
 
 /** `now`: ms since 1970. Pure. */
@@ -8,7 +9,7 @@ export function printRebuild(plan: RebuildPlan, now: number): string {
   const bytes = stores.reduce((sum, store) => sum + store.bytes, 0);
   const lines = [
     `Rebuild ${project} on this machine from set ${set}`,
-    `  saved ${savedAt} on ${host}; its oldest data is of ${contentAt}, ${formatAge(now - Date.parse(contentAt))} ago`,
+    `  saved ${second(savedAt)} UTC on ${host}; its oldest data is of ${second(contentAt)} UTC, ${formatAge(now - Date.parse(contentAt))} ago`,
     '',
     'Steps',
     `  1  write ${files.length} files of the project to ${folder}`,

@@ -20,5 +20,8 @@ export interface Invocation extends Pick<RunOptions, 'cwd' | 'env' | 'input' | '
   args: readonly string[];
 }
 
+/** For people, as restic itself shows an address that has a password in it. Pure. */
+export const withoutPassword = (repository: string): string => repository.replace(/^((?:[a-z0-9]+:)+\/\/[^/:@]*):[^/]*@/, '$1:***@');
+
 /** A repository in a folder of this host, and not behind a protocol. */
 export const isLocal = (repository: string): boolean => !/^[a-z0-9]+:/.test(repository);

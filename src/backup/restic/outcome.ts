@@ -56,9 +56,15 @@ export function resticFailure(result: RunResult, doing: string, repository: stri
     case 12:
       return new Failure('REPOSITORY_PASSWORD', `${doing}: the password is not the repository’s`, {
         ...parts,
-        next: 'look at the secret RESTIC_PASSWORD; the recovery kit holds the one that was set at backup init',
+        next: 'look at RESTIC_PASSWORD: where this shell sets it, that counts, else the secret; the recovery kit holds the one that was set at backup init',
       });
     default:
+      if (parts.details.some((line) => /no space left on device|disk quota exceeded/i.test(line))) {
+        return new Failure('DISK_FULL', `${doing}: a disk is full`, {
+          ...parts,
+          next: 'free some space where restic says, and run the command again; composure backup prune removes sets that no rule keeps',
+        });
+      }
       return new Failure('REPOSITORY_FAILED', `${doing}: restic ended with exit code ${result.code}`, {
         ...parts,
         next: 'solve what restic says and run the command again; composure backup verify tells whether the repository is whole',

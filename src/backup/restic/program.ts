@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { engineSocket, openDocker } from '../../docker/api.ts';
 import { pullIfMissing } from '../../docker/images.ts';
 import { Failure } from '../../kit/errors.ts';
@@ -8,15 +8,18 @@ import type { Report } from '../../kit/events.ts';
 import { type RunResult, run, type Streamed, stream } from '../../kit/spawn.ts';
 import type { BackupSettings } from '../../project/model.ts';
 import { containerCommand } from './container.ts';
-import type { Invocation, ResticOptions } from './invocation.ts';
+import { type Invocation, type ResticOptions, withoutPassword } from './invocation.ts';
 import { resticFailure } from './outcome.ts';
 
 /** restic as a child process, on the PATH or in its image: an argument array, secrets in its environment only. */
 export interface Restic {
   version: string;
+  /** Its address, for people: without a password. */
   repository: string;
   /** How many calls at a time are faster than one: each takes a third of a second of one core for its key alone. */
   atOnce: number;
+  /** For what was read from the repository and cannot change there. */
+  cache: string;
   /** Arguments after the global ones. Never throws for an exit code: `resticFailure` says what it means. */
   run(args: readonly string[], options?: ResticOptions): Promise<RunResult>;
   /**
@@ -26,8 +29,8 @@ export interface Restic {
   read(args: readonly string[], doing: string, options?: ResticOptions): AsyncGenerator<Uint8Array, void>;
 }
 
-/** Older ones have no exit codes of their own for a missing repository, a lock and a wrong password. */
-export const OLDEST_RESTIC = '0.17.1';
+/** Older ones say nothing as JSON of a check and of what ended them, and without that every check would be a failure. */
+export const OLDEST_RESTIC = '0.18.0';
 
 /** Where the PATH has no restic that is new enough. */
 export const RESTIC_IMAGE = 'restic/restic:0.19.1';
@@ -55,8 +58,8 @@ export async function openRestic(
   secrets: Record<string, string>,
   { env = process.env, image = RESTIC_IMAGE, report = () => {} }: OpenOptions = {},
 ): Promise<Restic> {
-  const repository = settings?.repository;
-  if (!settings || repository === undefined) {
+  const address = settings?.repository;
+  if (!settings || address === undefined) {
     throw new Failure('BACKUP_NOT_SET_UP', 'the compose file names no repository for backups', {
       next: 'add for example `x-composure: {backup: {repository: /mnt/backup/shop}}` and run: composure backup init',
     });
@@ -66,17 +69,19 @@ export async function openRestic(
       next: 'composure backup init makes one; for a repository that exists: composure secrets set RESTIC_PASSWORD',
     });
   }
+  const repository = withoutPassword(address);
   // A service under systemd has no home, and restic refuses to work without a cache folder then.
   const home = env.HOME ?? homedir();
+  const resticCache = env.RESTIC_CACHE_DIR || join(env.XDG_CACHE_HOME || join(home, '.cache'), 'restic');
   const variables: Record<string, string> = {
     ...secrets,
-    RESTIC_REPOSITORY: repository,
+    RESTIC_REPOSITORY: address,
     // Left in the environment these would be asked before what is set here.
     RESTIC_REPOSITORY_FILE: '',
     RESTIC_PASSWORD_FILE: '',
     RESTIC_PASSWORD_COMMAND: '',
     RESTIC_PROGRESS_FPS: '1',
-    RESTIC_CACHE_DIR: env.RESTIC_CACHE_DIR || join(env.XDG_CACHE_HOME || join(home, '.cache'), 'restic'),
+    RESTIC_CACHE_DIR: resticCache,
     HOME: home,
     ...(settings.cpus === undefined ? {} : { GOMAXPROCS: String(settings.cpus) }),
   };
@@ -97,6 +102,7 @@ export async function openRestic(
     version,
     repository,
     atOnce: isLimited ? 1 : 2,
+    cache: join(dirname(resticCache), 'composure'),
     run: async (args, options = {}) => {
       const { program, args: all, ...how } = command([...limits, ...args], options);
       const noBucket = new AbortController();

@@ -36,18 +36,18 @@ const plan = (only: string[], running = all, more: Partial<Unit> = {}) => {
 
 test('the plan of everything says what is replaced, what is lost, who stands still and why', () => {
   expect(printRestore(plan([]), NOW)).toBe(`Restore shop from set 20261124T060000Z-ab12
-  saved 2026-11-24T06:00:20.000Z, 3 h 11 min ago; unproven
+  saved 2026-11-24 06:00:20 UTC, 3 h 11 min ago; unproven
 
 Replaced as a whole
   PostgreSQL of db: db/postgres-roles, db/postgres/shop (5 MiB)
     in volume shop_pg
-    lost from it: whatever was written after 2026-11-24T06:00:01.000Z, 3 h 11 min ago
+    lost from it: whatever was written after 2026-11-24 06:00:01 UTC, 3 h 11 min ago
   files of app at /data: app/files/uploads, app/sqlite/uploads (2 KiB)
     in volume shop_uploads
-    lost from it: whatever was written after 2026-11-24T05:59:00.000Z, 3 h 13 min ago
+    lost from it: whatever was written after 2026-11-24 05:59:00 UTC, 3 h 13 min ago
   files of app at /shared: app/files//shared (1 KiB)
     in /srv/shop/shared
-    lost from it: whatever was written after 2026-11-24T06:00:01.000Z, 3 h 11 min ago
+    lost from it: whatever was written after 2026-11-24 06:00:01 UTC, 3 h 11 min ago
 
 Steps
   1  restore into scratch volumes and compare with what was counted; nothing live is touched until all is the same
@@ -69,6 +69,15 @@ Left alone
 
 warning: the set 20261124T060000Z-ab12 has never been restored; it is proven before anything live is touched
 `);
+});
+
+test('a set of another machine is named as one', () => {
+  const units = unitsOf(set, shop);
+  const asked = { id: 'ab12cd', project: shop, manifest: set, units, chosen: units, running: all };
+  expect(planRestore({ ...asked, host: 'vps1' }).warnings.join()).not.toContain('vps1');
+  expect(planRestore({ ...asked, host: 'vps2' }).warnings[0]).toBe(
+    'the set was saved on vps1, and this machine is vps2: is it the data of this shop?',
+  );
 });
 
 test('services that have nothing to do with what is restored go on', () => {

@@ -8,6 +8,8 @@ export interface RestoreAsked {
   project: Project;
   manifest: Manifest;
   provenAt?: string;
+  /** This machine, as sets name theirs. */
+  host?: string;
   /** All of the set, with those that were chosen. */
   units: readonly Unit[];
   chosen: readonly Unit[];
@@ -16,7 +18,7 @@ export interface RestoreAsked {
 }
 
 /** What replacing the chosen units means for the project. Pure. */
-export function planRestore({ id, project, manifest, provenAt, units, chosen, running }: RestoreAsked): RestorePlan {
+export function planRestore({ id, project, manifest, provenAt, host, units, chosen, running }: RestoreAsked): RestorePlan {
   const stops = stopsOf(project, chosen, running);
   return {
     project: project.name,
@@ -36,7 +38,16 @@ export function planRestore({ id, project, manifest, provenAt, units, chosen, ru
         .map(() => ({ what: 'the project’s own files', why: 'they are yours: --only project --to FOLDER writes them out' })),
     ],
     warnings: [
+      ...(host === undefined || host === manifest.host
+        ? []
+        : [`the set was saved on ${manifest.host}, and this machine is ${host}: is it the data of this ${project.name}?`]),
       ...(provenAt === undefined ? [`the set ${manifest.set} has never been restored; it is proven before anything live is touched`] : []),
+      ...chosen
+        .filter(({ stores }) => stores.some(({ kind }) => kind === 'mysql'))
+        .map(
+          ({ service, title }) =>
+            `${title}: accounts that the variables of ${service} do not make are in no backup; they stay in the old content, and the new one is without them`,
+        ),
       ...chosen
         .filter(({ answers }) => answers === false)
         .map(({ title }) => `${title} does not answer: its raw files are saved once it stands still, and it is started afterwards`),
@@ -45,9 +56,9 @@ export function planRestore({ id, project, manifest, provenAt, units, chosen, ru
 }
 
 /**
- * Services whose containers see the data, or talk to the server whose data it is, directly or through others. They stop before what they use.
+ * Services whose containers see the data, or talk to the server whose data it is, directly or through others. They stop before what they use. Pure.
  */
-function stopsOf(project: Project, chosen: readonly Unit[], running: readonly string[]): { service: string; why: string }[] {
+export function stopsOf(project: Project, chosen: readonly Unit[], running: readonly string[]): RestorePlan['stops'] {
   const why = new Map<string, string>();
   for (const unit of chosen) {
     for (const { live } of unit.places) {

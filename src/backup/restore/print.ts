@@ -1,5 +1,6 @@
 import { formatBytes } from '../../autoscale/amounts.ts';
 import { formatAge } from '../../kit/duration.ts';
+import { second } from '../../kit/time.ts';
 import type { SavedStore } from '../model.ts';
 import { type RestorePlan, spotName, type Unit } from './model.ts';
 
@@ -25,13 +26,13 @@ export function printRestore(plan: RestorePlan, now: number): string {
   ];
   const lines = [
     `Restore ${project} from set ${set}`,
-    `  saved ${savedAt}, ${age(savedAt)} ago; ${provenAt === undefined ? 'unproven' : `proven ${provenAt}`}`,
+    `  saved ${second(savedAt)} UTC, ${age(savedAt)} ago; ${provenAt === undefined ? 'unproven' : `proven ${second(provenAt)} UTC`}`,
     '',
     'Replaced as a whole',
     ...units.flatMap((unit) => [
       `  ${unit.title}: ${contentOf(unit)}`,
       `    in ${unit.places.map(({ live }) => (live ? spotName(live) : '')).join(', ')}`,
-      `    lost from it: whatever was written after ${oldest(unit.stores)}, ${age(oldest(unit.stores))} ago`,
+      `    lost from it: whatever was written after ${second(oldest(unit.stores))} UTC, ${age(oldest(unit.stores))} ago`,
     ]),
     '',
     'Steps',

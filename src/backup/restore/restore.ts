@@ -14,8 +14,8 @@ import { removeLeftOvers, scratchLabels } from '../stage/scratch.ts';
 import { stageStores } from '../stage/stage.ts';
 import { archivedPath, type RestoreEntry, restoreJournalPath } from './journal.ts';
 import type { RestorePlan } from './model.ts';
-import { observeRestore } from './observe.ts';
-import { planRestore } from './plan.ts';
+import { observeRestore, runningServices } from './observe.ts';
+import { planRestore, stopsOf } from './plan.ts';
 import { keptName } from './print.ts';
 import { planSafety, type SafetyPlan, saveSafety } from './safety.ts';
 import { clear, clearForgotten, type Prepared, prepare } from './scratch.ts';
@@ -53,7 +53,7 @@ export interface RestoreDone extends Outcome {
 
 /** What a restore of the set would do. Touches nothing. Throws STORE_UNKNOWN, RESTORE_REFUSED. */
 export async function planOf(
-  { project, docker }: Pick<BackupWorld, 'project' | 'docker'>,
+  { project, docker, host }: Pick<BackupWorld, 'project' | 'docker' | 'host'>,
   { manifest, only, provenAt }: Pick<RestoreRequest, 'manifest' | 'only' | 'provenAt'>,
 ): Promise<RestorePlan> {
   const { units, running } = await observeRestore(docker, project, unitsOf(manifest, project));
@@ -65,7 +65,7 @@ export async function planOf(
     });
   }
   const id = randomBytes(3).toString('hex');
-  return planRestore({ id, project, manifest, ...(provenAt === undefined ? {} : { provenAt }), units, chosen, running });
+  return planRestore({ id, project, manifest, host, ...(provenAt === undefined ? {} : { provenAt }), units, chosen, running });
 }
 
 /**
@@ -76,11 +76,11 @@ export function restoreInPlace(world: BackupWorld, restic: Restic, request: Rest
   return recorded(world, { kind: 'restore', scheduled: false }, (known) =>
     withBackupLock(world, 'restore', request.waitMs, async (scratch) => {
       const plan = await planOf(world, request);
-      known.set = plan.set;
       if (!(await request.confirm(plan))) throw new Failure('DECLINED', 'not confirmed; nothing was touched');
+      known.set = plan.set;
       const began = performance.now();
       await removeLeftOvers(world.docker);
-      await clearForgotten(world.docker, plan.project);
+      await clearForgotten(world.docker, plan);
       const prepared = await prepare(world.docker, plan);
       const journal = await openRestoreJournal(world, request.afterEntry);
       try {
@@ -120,7 +120,7 @@ async function carryOut(
 ): Promise<{ safety: string[]; downSeconds: number }> {
   const safety: string[] = [];
   const save = async (parts: SafetyPlan, which: 'alive' | 'still'): Promise<void> => {
-    const set = await saveSafety(world, restic, scratch, parts, parts[which]);
+    const set = await saveSafety(world, restic, scratch, parts, which);
     if (set !== undefined) safety.push(set);
   };
   let lock: Lock;
@@ -140,11 +140,14 @@ async function carryOut(
     // Nothing live was touched yet.
     await clear(world.docker, prepared.begin);
     await archiveJournal(restoreJournalPath(world.stateFolder, plan.project), archivedPath(world.stateFolder, plan.project, plan.id));
+    if (world.signal.aborted) throw new Failure('INTERRUPTED', 'the restore was interrupted; nothing live was touched');
     throw error;
   }
   const stoppedAt = performance.now();
   try {
-    const services = plan.stops.map(({ service }) => service);
+    // While the set was proven, a release or the autoscaler may have started more than the plan knew of.
+    const running = await runningServices(world.docker, world.project);
+    const services = stopsOf(world.project, plan.units, running).map(({ service }) => service);
     const servers = plan.units.filter(({ kind }) => kind === 'database').map(({ service }) => service);
     await swapIn(world, journal, prepared.begin, { services, servers }, () => save(parts, 'still'));
     return { safety, downSeconds: services.length > 0 ? tenths(performance.now() - stoppedAt) : 0 };

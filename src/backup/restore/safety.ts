@@ -83,16 +83,17 @@ export async function saveSafety(
   world: BackupWorld,
   restic: Restic,
   scratch: string,
-  { project }: SafetyPlan,
-  stores: readonly PlannedStore[],
+  { project, ...parts }: SafetyPlan,
+  which: 'alive' | 'still',
 ): Promise<string | undefined> {
+  const stores = parts[which];
   if (stores.length === 0) return undefined;
   const set = newSetId(new Date());
   const [images, release] = await Promise.all([
     observeImages(world.docker, world.project),
     readCurrentRelease(world.stateFolder, world.project.name),
   ]);
-  await saveSet(world, restic, {
+  await saveSet(which === 'still' ? withoutHooks(world) : world, restic, {
     set,
     stores: [...project, ...stores],
     scratch,
@@ -105,4 +106,14 @@ export async function saveSafety(
     },
   });
   return set;
+}
+
+/** Nothing runs then that a `pre` or `post` command could run in. */
+function withoutHooks(world: BackupWorld): BackupWorld {
+  const services = Object.entries(world.project.services).map(([name, service]) => {
+    if (!service.backup) return [name, service] as const;
+    const { pre: _pre, post: _post, ...backup } = service.backup;
+    return [name, { ...service, backup }] as const;
+  });
+  return { ...world, project: { ...world.project, services: Object.fromEntries(services) } };
 }

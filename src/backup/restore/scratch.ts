@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Docker } from '../../docker/api.ts';
 import { COMPOSE, OURS } from '../../docker/labels.ts';
@@ -107,10 +107,21 @@ export async function clear(docker: Docker, { id, swaps, keptVolumes, scratchVol
   }
 }
 
-/** Removes what restores that were killed before their journal began have left of a project. The caller has ended the others. */
-export async function clearForgotten(docker: Docker, project: string): Promise<void> {
-  for (const { Name, Labels } of await docker.listVolumes())
-    if (Labels?.[OURS.restore] !== undefined && Labels[OURS.project] === project) await dropVolume(docker, Name);
+/** Removes what restores of these places that were killed before their journal began have left. The caller has ended the others. */
+export async function clearForgotten(docker: Docker, { project, units }: Pick<RestorePlan, 'project' | 'units'>): Promise<void> {
+  for (const { Name, Labels, Mountpoint } of await docker.listVolumes()) {
+    if (Labels?.[OURS.project] !== project) continue;
+    if (Labels[OURS.restore] !== undefined || (Labels[OURS.kept] !== undefined && (await isEmpty(Mountpoint))))
+      await dropVolume(docker, Name);
+  }
+  for (const { live } of units.flatMap(({ places }) => places)) {
+    if (!live || !('folder' in live)) continue;
+    const begins = basename(scratchFolder(live.folder, ''));
+    // Nothing was put into it before the journal began.
+    for (const name of await readdir(dirname(live.folder)).catch(() => []))
+      if (name.startsWith(begins) && /^[0-9a-f]{6}$/.test(name.slice(begins.length)))
+        await rmdir(join(dirname(live.folder), name)).catch(() => {});
+  }
 }
 
 async function dropVolume(docker: Docker, name: string): Promise<void> {

@@ -61,9 +61,15 @@ export async function stopAll({ docker }: StillWorld, containers: readonly Stopp
 
 /**
  * Starts them in the order opposite to the list's, in which they stop, service by service, and waits until each is healthy, or steady where it has no health check. Throws RESTORE_FAILED with the
- * container's own words. With the old data back (`end` old) nothing is better to be had: what is not well then is a warning.
+ * container's own words. With the old data back (`end` old), and once the new data is there to stay (`isDecided`), nothing better is to be had:
+ * what is not well then is a warning.
  */
-export async function startAll(world: StillWorld, containers: readonly StoppedContainer[], end: 'old' | 'new'): Promise<void> {
+export async function startAll(
+  world: StillWorld,
+  containers: readonly StoppedContainer[],
+  end: 'old' | 'new',
+  { isDecided = end === 'old' } = {},
+): Promise<void> {
   const { docker, project, report } = world;
   const present = await listProjectContainers(docker, project.name);
   for (const service of [...new Set(containers.map((one) => one.service))].reverse()) {
@@ -73,8 +79,8 @@ export async function startAll(world: StillWorld, containers: readonly StoppedCo
       for (const id of ids) await startNamed(docker, id);
       if (end === 'new' || meant.every(({ was }) => was === 'well')) await Promise.all(ids.map((id) => untilGood(world, service, id)));
     } catch (error) {
-      if (end === 'new' || !(error instanceof Failure)) throw error;
-      report({ kind: 'warning', text: `${service} does not run as before: ${[error.message, ...error.details].join('; ')}` });
+      if (!isDecided || !(error instanceof Failure)) throw error;
+      report({ kind: 'warning', text: `${service} does not run as it should: ${[error.message, ...error.details].join('; ')}` });
     }
   }
 }

@@ -6,12 +6,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openDocker } from '../../docker/api.ts';
-import { COMPOSE } from '../../docker/labels.ts';
+import { COMPOSE, OURS } from '../../docker/labels.ts';
 import { run } from '../../kit/spawn.ts';
 import { endKilledRestore } from './heal.ts';
 import { type Begin, type RestoreEntry, restoreJournalPath } from './journal.ts';
 import type { RestorePlan } from './model.ts';
-import { prepare } from './scratch.ts';
+import { clearForgotten, prepare } from './scratch.ts';
+import { putNew } from './swap.ts';
 import { openRestoreJournal, type SwapWorld, swapIn } from './swap-in.ts';
 
 const FIXTURE = fileURLToPath(new URL('swap-in.fixture.ts', import.meta.url));
@@ -22,18 +23,21 @@ let top = '';
 let world: SwapWorld;
 let begin: Begin;
 let notes: string[] = [];
+let warnings: string[] = [];
 
 /** A service with a volume and a folder, which is healthy only while it sees no file called "bad". */
 beforeEach(async () => {
   name = `composure-test-swap-${randomBytes(3).toString('hex')}`;
   top = await mkdtemp(join(tmpdir(), 'composure-swap-in-'));
   notes = [];
+  warnings = [];
   world = {
     docker,
     stateFolder: join(top, 'state'),
     project: { name, services: { app: { name: 'app', dependsOn: {}, environment: {} } } } as unknown as SwapWorld['project'],
     report: (event) => {
       if (event.kind === 'note') notes.push(event.text);
+      if (event.kind === 'warning') warnings.push(event.text);
     },
     signal: new AbortController().signal,
   };
@@ -160,6 +164,78 @@ test.each<[RestoreEntry['kind'], 'old' | 'new' | 'nothing']>([
       : [`a restore of ${name} was killed; it is ended: the data is the one ${end === 'new' ? 'of set S' : 'that was there before it'}`],
   );
   expect(await endKilledRestore(world)).toBe('nothing');
+});
+
+test('a container of somebody else that has the data mounted makes it go back', async () => {
+  const labels = ['--label', `${COMPOSE.project}=${name}`];
+  const made = await run('docker', [
+    'run',
+    '--detach',
+    '--name',
+    `${name}-stranger`,
+    ...labels,
+    '--volume',
+    `${name}_data:/x:ro`,
+    'busybox:1',
+    'sleep',
+    '1000',
+  ]);
+  expect(made.stderr).toBe('');
+  const journal = await openRestoreJournal(world);
+  await journal.append(begin);
+  await expect(swapIn(world, journal, begin, { services: ['app'], servers: [] }, async () => {})).rejects.toMatchObject({
+    code: 'RESTORE_FAILED',
+    message: `${name}-stranger still has data mounted that is to be replaced`,
+    details: [`${name}-stranger (running): volume ${name}_data`, 'the data is as it was before, and the services run on it'],
+  });
+  await journal.close();
+  expect(await live()).toEqual({ contents: ['old', 'old'], state: 'running' });
+  await expectTidy('old');
+});
+
+/** A journal up to one of its entries, as a killed restore leaves it. */
+async function leave(...kinds: ('swap' | 'start' | 'commit')[]): Promise<void> {
+  const journal = await openRestoreJournal(world);
+  await journal.append(begin);
+  await journal.append({ kind: 'stop', containers: [{ id: `${name}-app-1`, service: 'app', number: '1', was: 'well' }] });
+  for (const kind of kinds) await journal.append({ kind });
+  await journal.close();
+  await run('docker', ['kill', `${name}-app-1`]);
+}
+
+test('killed once the new data stays, it ends there also when the service has become ill since', async () => {
+  await leave('swap', 'start', 'commit');
+  for (const swap of begin.swaps) await putNew(swap);
+  await writeFile(join(begin.swaps[0]?.live ?? '', 'bad'), '');
+  expect(await endKilledRestore(world)).toBe('new');
+  expect(warnings.join()).toContain('app does not run as it should');
+  expect(existsSync(restoreJournalPath(world.stateFolder, name))).toBe(false);
+});
+
+test('killed, and its data removed by hand since: that is said once, and the next command is free', async () => {
+  await leave('swap');
+  await rm(`${begin.swaps[1]?.live}`, { recursive: true });
+  await rm(`${begin.swaps[1]?.staged}`, { recursive: true });
+  expect(await endKilledRestore(world)).toBe('old');
+  expect(warnings.join()).toContain('neither its old nor its new content is in place');
+  expect(await endKilledRestore(world)).toBe('nothing');
+});
+
+test('what was made before a journal began is removed by the next restore, and nothing that holds data', async () => {
+  for (const { staged } of begin.swaps) await rm(join(staged, 'file'));
+  const [first] = begin.keptVolumes;
+  await docker.createVolume(`${name}_data-before-filled`, { [OURS.kept]: 'filled', [OURS.project]: name });
+  const filled = (await docker.findVolume(`${name}_data-before-filled`))?.Mountpoint ?? '';
+  await writeFile(join(filled, 'file'), 'older');
+  await mkdir(join(top, '.shared-restore-0a1b2c'));
+  await writeFile(join(top, '.shared-restore-0a1b2c', 'file'), 'of somebody');
+  const place = { service: 'app', target: '/shared', saved: { folder: join(top, 'shared') }, live: { folder: join(top, 'shared') } };
+  const unit = { kind: 'files' as const, service: 'app', title: '', stores: [], places: [place] };
+  await clearForgotten(docker, { project: name, units: [unit] });
+  expect(first).toBe(`${name}_data-before-abc123`);
+  const volumes = (await docker.listVolumes()).map(({ Name }) => Name).filter((one) => one.startsWith(name));
+  expect(volumes.sort()).toEqual([`${name}_data`, `${name}_data-before-filled`]);
+  expect((await readdir(top)).filter((one) => one.includes('shared')).sort()).toEqual(['.shared-restore-0a1b2c', 'shared']);
 });
 
 test.each([1, 2, 3])('killed after %i renames of four it ends, at the next command, in the whole old data', async (renames) => {

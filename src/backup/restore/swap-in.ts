@@ -3,9 +3,10 @@ import type { Docker } from '../../docker/api.ts';
 import { Failure } from '../../kit/errors.ts';
 import { archiveJournal, type Journal, openJournal, readJournal } from '../../state/journal.ts';
 import { archivedPath, type Begin, endsIn, type RestoreEntry, restoreJournalPath } from './journal.ts';
+import { containerName, containersWith } from './mounted.ts';
 import { clear } from './scratch.ts';
 import { containersAtWork, type StillWorld, startAll, stopAll } from './stillness.ts';
-import { putNew, putOld } from './swap.ts';
+import { putNew, putOld, type Swap } from './swap.ts';
 
 export interface SwapWorld extends StillWorld {
   docker: Docker;
@@ -46,6 +47,7 @@ export async function swapIn(
   try {
     if (stops.length > 0) await timed('restore:stop', `stop ${stops.join(', ')}`, () => stopAll(world, running));
     await whenStill();
+    await requireAlone(world, begin);
     await journal.append({ kind: 'swap' });
     await timed('restore:swap', `put the restored data in place of ${begin.swaps.map(({ what }) => what).join(', ')}`, async () => {
       for (const swap of begin.swaps) await putNew(swap);
@@ -58,6 +60,24 @@ export async function swapIn(
     throw await backToOld(world, error);
   }
   await finish(world, await entriesOf(world));
+}
+
+/** Who has a folder mounted goes on with it wherever it is moved, and what it writes would be lost. Throws RESTORE_FAILED. */
+async function requireAlone({ docker }: SwapWorld, { swaps }: Begin): Promise<void> {
+  const found = await containersWith(
+    docker,
+    swaps.map(({ live }) => live),
+  );
+  if (found.length === 0) return;
+  const what = (folder: string): string => swaps.find(({ live }) => live === folder)?.what ?? folder;
+  throw new Failure(
+    'RESTORE_FAILED',
+    `${found.map(({ container }) => containerName(container)).join(', ')} still has data mounted that is to be replaced`,
+    {
+      details: found.map(({ container, folder }) => `${containerName(container)} (${container.State}): ${what(folder)}`),
+      next: 'stop what is named, and keep it from starting while the restore is at work; then run the restore again',
+    },
+  );
 }
 
 const entriesOf = (world: SwapWorld): Promise<RestoreEntry[]> => readJournal(restoreJournalPath(world.stateFolder, world.project.name));
@@ -112,11 +132,21 @@ export async function finish(world: SwapWorld, entries: readonly RestoreEntry[])
     if (end === 'old' && entries.some(({ kind }) => kind === 'swap')) {
       const services = [...new Set(stopped.containers.map(({ service }) => service))];
       await stopAll(world, await containersAtWork(world, services));
-      for (const swap of begin.swaps) await putOld(swap);
+      for (const swap of begin.swaps) await putOldOrSay(world, swap);
     }
-    await startAll(world, stopped.containers, end);
+    await startAll(world, stopped.containers, end, { isDecided: true });
   }
   await clear(docker, begin);
   await archiveJournal(path, archivedPath(stateFolder, project.name, begin.id));
   return stopped ? end : 'nothing';
+}
+
+/** What somebody has removed meanwhile no repetition brings back, and must not keep every other command from its work. */
+async function putOldOrSay({ report }: SwapWorld, swap: Swap): Promise<void> {
+  try {
+    await putOld(swap);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    report({ kind: 'warning', text: [error.message, ...error.details, error.next].join('; ') });
+  }
 }

@@ -24,6 +24,7 @@ function repository(entries: { path: string; type: string }[], asked: string[] =
   return {
     version: '0.19.1',
     atOnce: 1,
+    cache: '/cache',
     repository: '/repository',
     run: async (args, options) => {
       if (args[0] !== 'ls') asked.push(args.join(' '));

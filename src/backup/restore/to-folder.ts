@@ -18,10 +18,10 @@ import { unknownStore } from './units.ts';
 /** The stores that are meant by names: a store's id, a service, a volume, a path; all where nothing is named. Throws STORE_UNKNOWN. Pure. */
 export function chooseStores(manifest: Manifest, only: readonly string[]): SavedStore[] {
   if (only.length === 0) return manifest.stores;
-  const names = ({ id, service, origin }: SavedStore): string[] => [
+  const names = ({ id, service, name, origin }: SavedStore): string[] => [
     id,
     service,
-    ...(origin ? [origin.folder, origin.target, ...(origin.volume === undefined ? [] : [origin.volume])] : []),
+    ...(origin ? [name, origin.folder, origin.target, ...(origin.volume === undefined ? [] : [origin.volume])] : []),
   ];
   const unknown = only.find((name) => !manifest.stores.some((store) => names(store).includes(name)));
   if (unknown !== undefined) throw unknownStore(unknown, manifest);
@@ -78,13 +78,15 @@ export async function restoreToFolder(
     throw storageFailure(error, folder);
   });
   try {
-    const written = await atOnce(restic.atOnce, stores, world.signal, async (store, signal) => {
+    // The longest is begun first, so that none is left over at the end.
+    const largestFirst = [...stores].sort((a, b) => b.bytes - a.bytes);
+    const written = await atOnce(restic.atOnce, largestFirst, world.signal, async (store, signal) => {
       const path = join(folder, placeOf(store));
       await inStep(world, store, () => writeStore({ ...world, signal }, restic, manifest, store, path));
       return { id: store.id, path };
     });
     const part = { ...manifest, stores: [...stores] };
-    await writeFile(join(folder, 'README.md'), exportReadme(part), { mode: 0o600, flag: 'wx' });
+    await writeFile(join(folder, 'README.md'), exportReadme(part, 'folder'), { mode: 0o600, flag: 'wx' });
     await writeFile(join(folder, 'manifest.json'), `${JSON.stringify(part, undefined, 2)}\n`, { mode: 0o600, flag: 'wx' });
     return written;
   } catch (error) {

@@ -85,8 +85,14 @@ export async function restoreToProject(world: BackupWorld, restic: Restic, manif
   const id = randomBytes(3).toString('hex');
   const stores = plan.units.flatMap((unit) => unit.stores);
   const images = await findImages(world, manifest, [...new Set(stores.filter(({ origin }) => !origin).map(({ service }) => service))]);
+  // Between the question and its answer somebody may have made such a project, and making a volume that is there answers that one.
+  await requireNew(docker, plan.project, plan.volumes);
+  const made: string[] = [];
   try {
-    for (const { name, key } of plan.volumes) await docker.createVolume(name, { [COMPOSE.project]: plan.project, [COMPOSE.volume]: key });
+    for (const { name, key } of plan.volumes) {
+      await docker.createVolume(name, { [COMPOSE.project]: plan.project, [COMPOSE.volume]: key });
+      made.push(name);
+    }
     const staged = await stageStores(world, restic, manifest, stores, {
       project: `composure-restore-${id}`,
       labels: scratchLabels(id),
@@ -98,7 +104,7 @@ export async function restoreToProject(world: BackupWorld, restic: Restic, manif
     });
     requireSame(manifest.set, staged);
   } catch (error) {
-    for (const { name } of plan.volumes) await docker.removeVolume(name);
+    for (const name of made) await docker.removeVolume(name);
     throw error;
   }
 }

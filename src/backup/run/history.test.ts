@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -54,6 +54,8 @@ test('a set is proven by a drill or a rebuild that went well, and by nothing els
     result('drill', { set: 'e' }),
     result('rebuild', { set: 'f' }),
     result('drill', {}),
+    // Of a set of chosen services, such as one that a restore made of what it replaced.
+    result('drill', { set: 'g', only: ['db'] }),
   ];
   expect([...provenSets(history).keys()]).toEqual(['e', 'f']);
 });
@@ -103,4 +105,15 @@ test('the file of metrics is replaced as a whole and may be read by others', asy
   await writeMetrics(state);
   expect(await readFile(metricsPath(state), 'utf8')).toContain('composure_backup_last_attempt_success{project="shop",kind="run"} 1');
   expect((await run('stat', ['-c', '%a', metricsPath(state)])).stdout.trim()).toBe('644');
+});
+
+test('the file of metrics goes where COMPOSURE_METRICS_DIR says, and that folder stays as it is', async () => {
+  const shared = join(state, 'shared');
+  await appendHistory(state, 'shop', result('run', { set: SET }));
+  await expect(writeMetrics(state, { COMPOSURE_METRICS_DIR: shared })).rejects.toThrow('ENOENT');
+  await mkdir(shared, { mode: 0o750 });
+  await writeMetrics(state, { COMPOSURE_METRICS_DIR: shared });
+  expect(await readdir(shared)).toEqual(['composure-backup.prom']);
+  const modes = await run('stat', ['-c', '%a', shared, join(shared, 'composure-backup.prom')]);
+  expect(modes.stdout).toBe('750\n644\n');
 });

@@ -2,7 +2,7 @@ import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { listProjects } from '../../state/projects.ts';
 import type { BackupResult } from '../model.ts';
-import { metricsPath } from '../places.ts';
+import { metricsFolder, metricsPath } from '../places.ts';
 import { provenSets, readResults } from '../proven.ts';
 import { lastByKind, ofTheProject, timeOfSet } from './history.ts';
 
@@ -107,15 +107,17 @@ const labelText = (labels: Record<string, string>): string =>
     .map(([name, value]) => `${name}="${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`)
     .join(',');
 
-/** Replaces the file that node_exporter's textfile collector reads, as a whole. */
-export async function writeMetrics(state: string): Promise<void> {
+/** Replaces the file that node_exporter's textfile collector reads, as a whole. A folder that COMPOSURE_METRICS_DIR names has to be there. */
+export async function writeMetrics(state: string, env: NodeJS.ProcessEnv = process.env): Promise<void> {
   const names = (await listProjects(state)).sort();
   const projects = await Promise.all(names.map(async (project) => ({ project, history: await readResults(state, project) })));
-  const path = metricsPath(state);
-  await mkdir(dirname(path), { recursive: true });
+  const path = metricsPath(state, env);
+  const isOurs = metricsFolder(env) === undefined;
+  if (isOurs) await mkdir(dirname(path), { recursive: true });
   const draft = `${path}.${process.pid}`;
   await writeFile(draft, metricsText(projects));
   // Whatever the umask of a service is: another user's collector reads it.
-  await Promise.all([chmod(dirname(path), 0o755), chmod(draft, 0o644)]);
+  await chmod(draft, 0o644);
+  if (isOurs) await chmod(dirname(path), 0o755);
   await rename(draft, path);
 }

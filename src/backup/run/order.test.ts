@@ -30,11 +30,13 @@ const folder = (
   mayBeEmpty: false,
 });
 
+const ids = (stores: PlannedStore[]): string => stores.map(({ id }) => id).join(' + ');
 const text = (batches: Batch[]): string[] =>
-  batches.map(({ service, free, held }) =>
+  batches.map(({ service, databases, files, held }) =>
     [
       ...(service === undefined ? ['all'] : [service]),
-      ...free.map((stores) => stores.map(({ id }) => id).join(' + ')),
+      ...(databases.length > 0 ? [ids(databases)] : []),
+      ...(files.length > 0 ? [`files ${ids(files)}`] : []),
       ...held.map(({ consistency, users, stores }) => `${consistency} ${users.join('+')} for ${stores.map(({ id }) => id).join(' ')}`),
     ].join(', '),
   );
@@ -42,16 +44,15 @@ const order = (stores: PlannedStore[], ...hooked: string[]): string[] => text(in
 
 test('databases come first, files after them', () => {
   expect(order([project, folder('web', 'uploads'), dump('db', 'app'), folder('web', 'uploads', 'none', ['web'], 'sqlite')])).toEqual([
-    'all, db/postgres/app + web/sqlite/uploads',
-    'all, project + web/files/uploads',
+    'all, db/postgres/app + web/sqlite/uploads, files project + web/files/uploads',
   ]);
 });
 
 test('what a service has is saved between its hooks, databases of others before it, their files after it', () => {
   expect(order([folder('a', 'x'), folder('web', 'uploads'), dump('web'), dump('db'), project], 'web')).toEqual([
     'all, db/postgres/',
-    'web, web/postgres/, web/files/uploads',
-    'all, a/files/x + project',
+    'web, web/postgres/, files web/files/uploads',
+    'all, files a/files/x + project',
   ]);
 });
 
@@ -65,7 +66,7 @@ test('all volumes of a service that are to be of one moment are saved in one sta
   expect(order(stores)).toEqual([
     'web, pause web+worker for web/files/a web/files/b',
     'mail, stop mail for mail/files/d',
-    'all, web/files/c',
+    'all, files web/files/c',
   ]);
 });
 
@@ -84,6 +85,10 @@ test('every store is saved once', () => {
     folder('web', 'y', 'stop'),
     folder('web', 'y', 'stop', ['web'], 'sqlite'),
   ];
-  const all = inOrder(stores, new Set(['db'])).flatMap(({ free, held }) => [...free.flat(), ...held.flatMap((group) => group.stores)]);
+  const all = inOrder(stores, new Set(['db'])).flatMap(({ databases, files, held }) => [
+    ...databases,
+    ...files,
+    ...held.flatMap((group) => group.stores),
+  ]);
   expect(all.map(({ id }) => id).sort()).toEqual(stores.map(({ id }) => id).sort());
 });

@@ -4,8 +4,10 @@ import type { PlannedStore } from '../model.ts';
 export interface Batch {
   /** Whose hooks run before and after it; undefined: nobody's. */
   service: string | undefined;
-  /** Saved while everything runs, each list before the next: copies that are of one moment by themselves, and files that nobody is held for. */
-  free: PlannedStore[][];
+  /** Copies that are of one moment by themselves, saved while everything runs. */
+  databases: PlannedStore[];
+  /** Read while everything runs, once it is settled what every one of the databases will hold. */
+  files: PlannedStore[];
   /** Saved while these services' containers stand still. */
   held: { consistency: 'pause' | 'stop'; users: string[]; stores: PlannedStore[] }[];
 }
@@ -26,12 +28,14 @@ export function inOrder(stores: readonly PlannedStore[], hooked: ReadonlySet<str
   const others = stores.filter((store) => !isPooled(store));
   const rank = (service: string): number => (others.some((store) => store.service === service && isDatabase(store)) ? 0 : 1);
   const services = [...new Set(others.map(({ service }) => service))].sort((a, b) => rank(a) - rank(b));
-  const pool = (free: PlannedStore[]): Batch[] => (free.length === 0 ? [] : [{ service: undefined, free: [free], held: [] }]);
-  return [
-    ...pool(pooled.filter(isDatabase)),
-    ...services.map((service) => batchOf(service, others)),
-    ...pool(pooled.filter((store) => !isDatabase(store))),
-  ];
+  const nobody = { service: undefined, databases: [], files: [], held: [] };
+  const databases = pooled.filter(isDatabase);
+  const files = pooled.filter((store) => !isDatabase(store));
+  const batches =
+    services.length === 0
+      ? [{ ...nobody, databases, files }]
+      : [{ ...nobody, databases }, ...services.map((service) => batchOf(service, others)), { ...nobody, files }];
+  return batches.filter((batch) => batch.service !== undefined || batch.databases.length + batch.files.length > 0);
 }
 
 function batchOf(service: string, stores: readonly PlannedStore[]): Batch {
@@ -39,7 +43,8 @@ function batchOf(service: string, stores: readonly PlannedStore[]): Batch {
   const free = own.filter((store) => standstill(store) === 'none');
   return {
     service,
-    free: [free.filter(isDatabase), free.filter((store) => !isDatabase(store))].filter(({ length }) => length > 0),
+    databases: free.filter(isDatabase),
+    files: free.filter((store) => !isDatabase(store)),
     held: (['pause', 'stop'] as const).flatMap((consistency) => {
       const still = own.filter((store) => standstill(store) === consistency);
       const users = [...new Set(still.flatMap((store) => ('users' in store ? store.users : [])))].sort();

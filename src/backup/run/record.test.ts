@@ -51,7 +51,7 @@ test('what failed is noted with code, words and the set that it had begun, and t
 });
 
 test('what was refused before it began is no attempt, unless it was planned', async () => {
-  for (const code of ['LOCKED', 'DECLINED', 'USAGE'] as const)
+  for (const code of ['LOCKED', 'DECLINED', 'USAGE', 'STORE_UNKNOWN', 'RESTORE_REFUSED', 'SERVICE_UNKNOWN'] as const)
     await expect(recorded(world(), { kind: 'run', scheduled: false }, fails(code, 'no'))).rejects.toMatchObject({ code });
   expect(await readResults(state, 'shop')).toEqual([]);
   await expect(recorded(world(), { kind: 'run', scheduled: true }, fails('LOCKED', 'no'))).rejects.toMatchObject({ code: 'LOCKED' });

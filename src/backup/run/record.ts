@@ -1,4 +1,5 @@
 import { Failure } from '../../kit/errors.ts';
+import type { Project } from '../../project/model.ts';
 import type { BackupResult, BackupWorld } from '../model.ts';
 import { tell, tidingsOf } from '../notify/tell.ts';
 import { readResults } from '../proven.ts';
@@ -9,7 +10,10 @@ import { writeMetrics } from './metrics.ts';
 export type Outcome = Pick<BackupResult, 'set' | 'only' | 'numbers'>;
 
 /** Refusals before anything was tried: the person who asked reads them, and nobody else has to know. */
-const NO_ATTEMPT: readonly string[] = ['USAGE', 'LOCKED', 'CONFIRMATION_NEEDED', 'DECLINED', 'SET_UNKNOWN'];
+const NO_ATTEMPT: readonly string[] = [
+  ...['USAGE', 'LOCKED', 'CONFIRMATION_NEEDED', 'DECLINED'],
+  ...['SET_UNKNOWN', 'STORE_UNKNOWN', 'SERVICE_UNKNOWN', 'RESTORE_REFUSED'],
+];
 
 /**
  * Does the work and notes how it ended: a line of history, metrics, and whoever is to be told. Throws what the work throws. What cannot be
@@ -52,11 +56,16 @@ function readError(error: unknown): { code: string; message: string } {
   return name === 'AbortError' ? { code: 'INTERRUPTED', message: 'it was interrupted' } : { code: 'BUG', message };
 }
 
+/** What it takes to note a result and to tell of it. A BackupWorld is one. */
+export interface Recorder extends Pick<BackupWorld, 'stateFolder' | 'secrets' | 'addresses' | 'report' | 'host'> {
+  project: Pick<Project, 'name'> & { settings: Pick<Project['settings'], 'backup'> };
+}
+
 /** Notes a result. Never throws: what was done is done, whether it can be written down or not. */
-export async function recordResult(world: BackupWorld, result: BackupResult): Promise<void> {
-  const { project, stateFolder, report, addresses = {}, host } = world;
+export async function recordResult(world: Recorder, result: BackupResult): Promise<void> {
+  const { project, stateFolder, report, addresses, host } = world;
   const notify = project.settings.backup?.notify ?? [];
-  const clean = withoutSecrets(result, [...Object.values(world.secrets), ...Object.values(addresses)]);
+  const clean = withoutSecrets(result, [...Object.values(world.secrets), ...Object.values(addresses ?? {})]);
   const before = await readResults(stateFolder, project.name).catch(() => []);
   try {
     await appendHistory(stateFolder, project.name, clean);
@@ -65,7 +74,7 @@ export async function recordResult(world: BackupWorld, result: BackupResult): Pr
     report({ kind: 'warning', text: `how it ended could not be noted: ${(error as Error).message}` });
   }
   // Who stopped it knows it.
-  if (clean.code === 'INTERRUPTED' && !clean.scheduled) return;
+  if ((clean.code === 'INTERRUPTED' && !clean.scheduled) || addresses === undefined) return;
   await tell(notify, addresses, tidingsOf(project.name, host, before, clean), report);
 }
 

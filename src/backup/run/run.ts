@@ -8,7 +8,7 @@ import { planBackup } from '../discover/plan.ts';
 import type { BackupPlan, BackupSet, BackupWorld, Manifest, SavedStore } from '../model.ts';
 import type { Restic } from '../restic/program.ts';
 import { didBreakOff, indexLoosePacks } from '../resume.ts';
-import { isWhole, listSets, readManifest } from '../sets.ts';
+import { isWhole, knownManifest, listSets } from '../sets.ts';
 import { removeLeftOvers } from '../stage/scratch.ts';
 import { removeLocks } from '../unlock.ts';
 import { endHoldsOfDead } from './hold.ts';
@@ -46,20 +46,18 @@ export function runBackup(world: BackupWorld, request: RunRequest): Promise<RunD
       await endHoldsOfDead(world, { project: project.name, waitMs: 10_000 });
       await removeLeftOvers(world.docker);
       const restic = await request.open();
-      // Each call of restic costs a third of a second for its key alone, so what can be asked at once is.
-      const [sets, brokeOff] = await Promise.all([
+      // Each call of restic costs half a second for its key alone, so what can be asked at once is.
+      const [sets, brokeOff, plan, images, release] = await Promise.all([
         listSets(restic, project.name),
         didBreakOff(stateFolder, project.name),
+        observeStores(world).then((observed) => planBackup(project, observed)),
+        observeImages(world.docker, project),
+        readCurrentRelease(stateFolder, project.name),
         clearDeadLocks(world, restic),
       ]);
       await takeBackKilled(world, restic);
       if (brokeOff) await indexLoosePacks(world, restic);
-      const [previous, plan, images, release] = await Promise.all([
-        storesOf(world, restic, sets.find(isWhole)),
-        observeStores(world).then((observed) => planBackup(project, observed)),
-        observeImages(world.docker, project),
-        readCurrentRelease(stateFolder, project.name),
-      ]);
+      const previous = await storesOf(world, restic, sets.find(isWhole));
       for (const text of plan.warnings) report({ kind: 'warning', text });
       const stores = chosenStores(plan, request.only, Object.keys(project.services));
       const set = newSetId(new Date());
@@ -112,7 +110,7 @@ async function clearDeadLocks({ report }: BackupWorld, restic: Restic): Promise<
 async function storesOf({ report }: BackupWorld, restic: Restic, last: BackupSet | undefined): Promise<SavedStore[]> {
   if (last === undefined) return [];
   try {
-    return (await readManifest(restic, last)).stores;
+    return (await knownManifest(restic, last)).stores;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     report({ kind: 'warning', text: `the last set cannot be compared with: ${error.message}` });

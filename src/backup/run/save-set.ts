@@ -13,7 +13,7 @@ import { resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
 import { saveStream } from '../restic/save.ts';
 import { saveStore } from '../save-store.ts';
-import { listSets, MANIFEST_FILE, tagsOf } from '../sets.ts';
+import { listSets, MANIFEST_FILE, rememberManifest, tagsOf } from '../sets.ts';
 import { hold } from './hold.ts';
 import { runHook } from './hooks.ts';
 import { type Batch, inOrder } from './order.ts';
@@ -67,7 +67,7 @@ export async function saveSet(world: BackupWorld, restic: Restic, request: SetRe
       ...about,
       stores: saved.sort((a, b) => (order.get(a.id) ?? 0) - (order.get(b.id) ?? 0)),
     };
-    await saveStream(watched(restic, signal), {
+    const { snapshot } = await saveStream(watched(restic, signal), {
       file: MANIFEST_FILE,
       tags: tagsFor(world, request, 'manifest'),
       scratch,
@@ -76,6 +76,7 @@ export async function saveSet(world: BackupWorld, restic: Restic, request: SetRe
       verdict: async () => undefined,
     });
     await rm(running, { force: true });
+    await rememberManifest(restic, snapshot, manifest);
     return manifest;
   } catch (error) {
     const kept = await takeBack(world, restic, set);
@@ -128,16 +129,18 @@ async function takeBack({ project, report }: BackupWorld, restic: Restic, set: s
   }
 }
 
-async function saveBatch(world: BackupWorld, restic: Restic, request: SetRequest, { service, free, held }: Batch): Promise<SavedStore[]> {
+async function saveBatch(
+  world: BackupWorld,
+  restic: Restic,
+  request: SetRequest,
+  { service, databases, files, held }: Batch,
+): Promise<SavedStore[]> {
   const hooks = service === undefined ? undefined : world.project.services[service]?.backup;
   const saved: SavedStore[] = [];
   let fault: { error: unknown } | undefined;
   try {
     if (service !== undefined && hooks?.pre) await runHook(world, service, 'pre', hooks.pre);
-    for (const stores of free) {
-      const save = (store: PlannedStore, signal: AbortSignal) => saveOne({ ...world, signal }, restic, request, store);
-      saved.push(...(await atOnce(restic.atOnce, stores, world.signal, save)));
-    }
+    saved.push(...(await saveFree(world, restic, request, databases, files)));
     for (const group of held) saved.push(...(await saveHeld(world, restic, request, group)));
   } catch (error) {
     fault = { error };
@@ -152,6 +155,26 @@ async function saveBatch(world: BackupWorld, restic: Restic, request: SetRequest
   }
   if (fault) throw fault.error;
   return saved;
+}
+
+/** Saves what needs no standstill, a few at a time. Files are read when the content of every database is settled, and not only when it is saved. */
+async function saveFree(
+  world: BackupWorld,
+  restic: Restic,
+  request: SetRequest,
+  databases: readonly PlannedStore[],
+  files: readonly PlannedStore[],
+): Promise<SavedStore[]> {
+  const settled = new Map(databases.map((store) => [store, Promise.withResolvers<void>()]));
+  return atOnce(restic.atOnce, [...databases, ...files], world.signal, async (store, signal) => {
+    const own = settled.get(store);
+    if (own === undefined) await Promise.all([...settled.values()].map(({ promise }) => promise));
+    try {
+      return await saveOne({ ...world, signal }, restic, request, store, own?.resolve);
+    } finally {
+      own?.resolve();
+    }
+  });
 }
 
 /** Saves files while nobody writes to them. The project's lock is held meanwhile, so that no release moves the containers. */
@@ -194,7 +217,13 @@ async function saveHeld(
   }
 }
 
-async function saveOne(world: BackupWorld, restic: Restic, request: SetRequest, store: PlannedStore): Promise<SavedStore> {
+async function saveOne(
+  world: BackupWorld,
+  restic: Restic,
+  request: SetRequest,
+  store: PlannedStore,
+  onSettled?: () => void,
+): Promise<SavedStore> {
   const { host, signal } = world;
   const { scratch, previous } = request;
   signal.throwIfAborted();
@@ -214,6 +243,7 @@ async function saveOne(world: BackupWorld, restic: Restic, request: SetRequest, 
       tags: tagsFor(world, request, store.id),
       scratch,
       host,
+      onSettled,
       previous: previous?.find(({ id }) => id === store.id),
     });
     const vanished = saved.vanished?.length ?? 0;

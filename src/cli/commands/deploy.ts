@@ -1,5 +1,6 @@
 import { hostBudget, neverFits } from '../../autoscale/budget.ts';
 import { alwaysOnOf, scaledServices, tierOf } from '../../autoscale/tiers.ts';
+import { noteDown } from '../../backup/registration.ts';
 import { formatMs } from '../../kit/duration.ts';
 import type { Project } from '../../project/model.ts';
 import type { Rollout } from '../../rollout/context.ts';
@@ -32,6 +33,7 @@ export async function deployCommand(io: Io, services: string[], flags: DeployFla
   }
   rollout.project.warnings.push(...tooSmall);
   const released = await deploy(rollout, { ...options, pull: flags.pull, build: flags.build, confirm: (plan) => confirm(io, plan, flags) });
+  await noteDown(rollout.stateFolder, rollout.project.name, undefined);
   printReleased(io, released, flags.json);
 }
 

@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import { noteDown, readRegistration } from '../../backup/registration.ts';
 import { composeDown } from '../../docker/release.ts';
 import { thawFrozen } from '../../docker/thaw.ts';
 import { removeProjectNetwork } from '../../edge/network.ts';
@@ -31,6 +32,9 @@ export async function downCommand(io: Io, flags: DownFlags, loading: Promise<Pro
     ...(routes.length > 0 ? [`  1  take ${routes.length} routes out of the edge`] : []),
     `  2  stop and remove ${containers.length} containers: ${[...new Set(containers.map(({ Labels }) => serviceOf(Labels)))].sort().join(', ') || 'none'}`,
     ...(flags.volumes ? [`  3  remove the volumes, and all that is in them: ${volumes.join(', ') || 'none'}`] : []),
+    ...((await readRegistration(rollout.stateFolder, project.name))
+      ? ['     its scheduled backups wait until it is up again; the sets in the repository stay, and are checked and drilled as before']
+      : []),
   ];
   if (flags.dryRun) {
     io.stdout(
@@ -56,6 +60,7 @@ export async function downCommand(io: Io, flags: DownFlags, loading: Promise<Pro
     await removeProjectNetwork(docker, edge.name, project.name);
     // What was half done no longer matters: nothing of it is left.
     await rm(journalPath(rollout.stateFolder, project.name), { force: true });
+    await noteDown(rollout.stateFolder, project.name, new Date());
   });
   io.stdout(flags.json ? `${JSON.stringify({ project: project.name, down: true })}\n` : `${project.name} is down\n`);
 }

@@ -49,6 +49,7 @@ export async function rebuildCommand(io: Io, flags: RebuildFlags): Promise<void>
   if (from === undefined)
     throw new Failure('USAGE', 'nothing says where the backups are', { next: 'give --from REPOSITORY, or --kit FILE --identity FILE' });
   const repository = isLocal(from) ? resolve(io.cwd, from) : from;
+  const docker = openDocker(engineSocket(io.env));
   await checkDocker(definedOnly(io.env));
   const report = reporter(io, flags);
   // As everywhere, what the environment sets keeps the value that it has there.
@@ -64,7 +65,6 @@ export async function rebuildCommand(io: Io, flags: RebuildFlags): Promise<void>
       flags,
     ),
   );
-  const docker = openDocker(engineSocket(io.env));
   const state = stateFolder(io.env);
   const to = flags.to === undefined ? undefined : resolve(io.cwd, flags.to);
   const { plan, record } = await readPlan({ docker, stateFolder: state }, restic, manifest, to);

@@ -4,13 +4,13 @@ import type { ProgressEvent, Report } from '../../kit/events.ts';
 import type { Io } from '../io.ts';
 
 /** One renderer per kind of reader; all get the same events. Progress goes to stderr, so that stdout holds only the result. */
-export function renderer(io: Io, kind: 'tty' | 'plain' | 'json'): Report {
+export function renderer(io: Pick<Io, 'stderr'>, kind: 'tty' | 'plain' | 'json', width?: () => number): Report {
   if (kind === 'json') return (event) => io.stderr(`${JSON.stringify(event)}\n`);
-  return kind === 'tty' ? terminal(io) : plain(io);
+  return kind === 'tty' ? terminal(io, width) : plain(io);
 }
 
 /** For logs: every line tells by itself what it is about, because steps may lie within others. */
-function plain(io: Io): Report {
+function plain(io: Pick<Io, 'stderr'>): Report {
   const names = new Map<string, string>();
   return (event) => {
     if (event.kind === 'step-start') names.set(event.step, event.text);
@@ -37,48 +37,48 @@ function plainLine(event: Exclude<ProgressEvent, { kind: 'step-progress' }>, nam
   }
 }
 
-/** A step's line is shown while it runs and replaced by its outcome. */
-function terminal(io: Io): Report {
-  const names = new Map<string, string>();
-  let open: string | undefined;
-  const close = (): void => {
-    if (open !== undefined) io.stderr('\n');
-    open = undefined;
+/** What is under way stands in the last line, which is written over; what is done and what is said go above it. */
+function terminal(io: Pick<Io, 'stderr'>, width: () => number = () => process.stderr.columns ?? 80): Report {
+  const running = new Map<string, { text: string; progress: string }>();
+  let isShown = false;
+  const clear = (): void => {
+    if (isShown) io.stderr('\r\x1b[2K');
+    isShown = false;
+  };
+  const draw = (): void => {
+    if (running.size === 0) return;
+    const all = [...running.values()].map(({ text, progress }) => (progress === '' ? text : `${text}  ${progress}`)).join(', ');
+    // A line that wraps could not be cleared.
+    io.stderr(`${styleText('yellow', '…')} ${all.slice(0, Math.max(20, width() - 3))}`);
+    isShown = true;
   };
   return (event) => {
+    clear();
     switch (event.kind) {
       case 'step-start':
-        close();
-        open = event.step;
-        names.set(event.step, event.text);
-        io.stderr(`${styleText('yellow', '…')} ${event.text}`);
-        return;
-      case 'step-progress':
-        if (open === event.step)
-          io.stderr(`\r\x1b[2K${styleText('yellow', '…')} ${names.get(event.step) ?? ''}  ${styleText('dim', event.text)}`);
-        return;
+        running.set(event.step, { text: event.text, progress: '' });
+        break;
+      case 'step-progress': {
+        const step = running.get(event.step);
+        if (step) step.progress = event.text;
+        break;
+      }
       case 'step-done':
       case 'step-failed': {
         const mark = event.kind === 'step-done' ? styleText('green', '✓') : styleText('red', '✗');
         const tail = `${styleText('dim', formatMs(event.ms))}${event.text ? `  ${styleText('dim', event.text)}` : ''}`;
-        const line = `${mark} ${names.get(event.step) ?? ''}  ${tail}\n`;
-        // Another line may stand below the step's own by now: then the outcome gets a line for itself.
-        if (open === event.step) io.stderr(`\r\x1b[2K${line}`);
-        else {
-          close();
-          io.stderr(line);
-        }
-        open = undefined;
-        return;
+        io.stderr(`${mark} ${running.get(event.step)?.text ?? ''}  ${tail}\n`);
+        running.delete(event.step);
+        break;
       }
       case 'note':
       case 'warning':
       case 'output':
-        close();
         io.stderr(event.kind === 'warning' ? `${styleText('yellow', 'warning:')} ${event.text}\n` : plainLine(event));
-        return;
+        break;
       default:
         event satisfies never;
     }
+    draw();
   };
 }

@@ -2,6 +2,7 @@ import { applyInstallPlan } from '../../../agent/installation/apply.ts';
 import type { InstallPlan, InstallStep } from '../../../agent/installation/model.ts';
 import { findInstallation, type Host, thisHost, unitPath, wantedInstallation } from '../../../agent/installation/observe.ts';
 import { planInstall, planUninstall, printInstallPlan } from '../../../agent/installation/plan.ts';
+import { metricsFolder } from '../../../backup/places.ts';
 import { engineSocket, openDocker } from '../../../docker/api.ts';
 import { Failure } from '../../../kit/errors.ts';
 import { agentName, stateFolder } from '../../../state/folder.ts';
@@ -21,7 +22,10 @@ export async function agentInstallCommand(io: Io, flags: InstallFlags, host: Hos
     throw new Failure('USAGE', '--image is the image of the container form', { next: 'add --container' });
   const docker = openDocker(engineSocket(io.env));
   const state = stateFolder(io.env);
-  const wanted = await wantedInstallation(docker, state, flags.container ? 'container' : 'systemd', flags.image);
+  const wanted = await wantedInstallation(docker, state, flags.container ? 'container' : 'systemd', {
+    image: flags.image,
+    metrics: metricsFolder(io.env),
+  });
   const plan = planInstall(wanted, await findInstallation(docker, state, host, wanted.image), unitPath(host, state));
   await carryOut(io, flags, plan);
 }

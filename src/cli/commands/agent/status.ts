@@ -1,3 +1,4 @@
+import { projectsWithBackups } from '../../../agent/backups.ts';
 import { findInstallation, type Host, thisHost } from '../../../agent/installation/observe.ts';
 import { engineSocket, openDocker } from '../../../docker/api.ts';
 import { formatMs } from '../../../kit/duration.ts';
@@ -13,7 +14,11 @@ const WARNINGS_SHOWN = 5;
 
 export async function agentStatusCommand(io: Io, flags: { json?: boolean }, host: Host = thisHost()): Promise<void> {
   const state = stateFolder(io.env);
-  const [found, written] = await Promise.all([findInstallation(openDocker(engineSocket(io.env)), state, host), readAgentStatus(state)]);
+  const [found, written, backups] = await Promise.all([
+    findInstallation(openDocker(engineSocket(io.env)), state, host),
+    readAgentStatus(state),
+    projectsWithBackups(state),
+  ]);
   const installed = found.unit?.ours ? 'systemd' : found.container ? 'container' : undefined;
   const status = written?.running ? written.status : undefined;
   const silentMs = status ? Date.now() - Date.parse(status.at) : 0;
@@ -41,6 +46,11 @@ export async function agentStatusCommand(io: Io, flags: { json?: boolean }, host
     if (silentMs > SILENT_MS) lines.push(`it has said nothing for ${formatMs(silentMs)}: it hangs, or this machine is out of breath`);
     if (status.version !== version) lines.push(`this command is version ${version}: composure agent install puts that in its place`);
     if (status.form === 'foreground' && installed) lines.push(`the installed one (${installed}) waits for it to end`);
+    if (status.form === 'container' && backups.length > 0) {
+      lines.push(
+        `it sees no volumes and no secrets, so scheduled backups of ${backups.join(', ')} fail, and no webhook hears of it: composure agent install, without --container, makes them`,
+      );
+    }
     lines.push(`follows ${status.projects.join(', ') || 'no project yet'}`, `scales ${status.scaled.join(', ') || 'no service'}`);
   } else if (found.agent) {
     lines.push(`an agent runs (pid ${found.agent.pid}, since ${utc(found.agent.since)}) and has not said anything yet`);

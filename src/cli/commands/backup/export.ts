@@ -1,13 +1,12 @@
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { formatBytes } from '../../../autoscale/amounts.ts';
 import { placeOf, rootOf } from '../../../backup/export/place.ts';
 import { exportSet } from '../../../backup/export/save.ts';
-import { findSet, listSets, readManifest } from '../../../backup/sets.ts';
-import { Failure } from '../../../kit/errors.ts';
+import { readManifest, readSet } from '../../../backup/sets.ts';
 import type { Project } from '../../../project/model.ts';
 import { checkRecipient } from '../../../secrets/encryption.ts';
 import type { ProjectFlags } from '../../flags.ts';
 import type { Io } from '../../io.ts';
+import { newFile } from './new-file.ts';
 import { openBackup } from './open.ts';
 
 interface ExportFlags extends ProjectFlags {
@@ -23,11 +22,8 @@ export async function backupExportCommand(io: Io, flags: ExportFlags, loading: P
   const recipients = flags.recipient ?? [];
   for (const recipient of recipients) await checkRecipient(recipient);
   const { world, restic } = await openBackup(io, flags, loading);
-  const manifest = await readManifest(restic, findSet(await listSets(restic, world.project.name), flags));
-  const out = resolve(io.cwd, flags.out ?? `${rootOf(manifest)}.tar.zst${recipients.length > 0 ? '.age' : ''}`);
-  if (existsSync(out)) {
-    throw new Failure('USAGE', 'there is a file of that name already', { where: out, next: 'remove it, or name another: --out FILE' });
-  }
+  const manifest = await readManifest(restic, await readSet(restic, world.project.name, flags));
+  const out = newFile(io, flags.out ?? `${rootOf(manifest)}.tar.zst${recipients.length > 0 ? '.age' : ''}`);
   const plain = 'it is not encrypted, and holds the project’s env files and databases: --recipient age1… encrypts it';
   if (recipients.length === 0) world.report({ kind: 'warning', text: plain });
   const bytes = flags.dryRun
@@ -39,8 +35,8 @@ export async function backupExportCommand(io: Io, flags: ExportFlags, loading: P
     return;
   }
   const lines = [
-    `${flags.dryRun ? `would export set ${manifest.set} to` : `exported set ${manifest.set}:`} ${out}${bytes === undefined ? '' : `, ${bytes} bytes`}`,
-    ...manifest.stores.map((store) => `  ${placeOf(store)}  (${store.id}, ${store.bytes} bytes)`),
+    `${flags.dryRun ? `would export set ${manifest.set} to` : `exported set ${manifest.set}:`} ${out}${bytes === undefined ? '' : `, ${formatBytes(bytes)}`}`,
+    ...manifest.stores.map((store) => `  ${placeOf(store)}  (${store.id}, ${formatBytes(store.bytes)})`),
     ...(flags.dryRun ? [] : ['  README.md inside says how each part is read without Composure and restic']),
   ];
   io.stdout(`${lines.join('\n')}\n`);

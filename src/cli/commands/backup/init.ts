@@ -12,7 +12,7 @@ import { ask } from '../../context.ts';
 import type { ProjectFlags } from '../../flags.ts';
 import type { Io } from '../../io.ts';
 import { describeNewIdentity, firstRecipient } from '../secrets.ts';
-import { openWorld, resticOf } from './open.ts';
+import { missingAddresses, openWorld, resticOf } from './open.ts';
 
 export interface InitFlags extends ProjectFlags {
   yes?: boolean;
@@ -33,6 +33,7 @@ export async function backupInitCommand(io: Io, flags: InitFlags, loading: Promi
   const file = secretsPath({ folder: project.folder, ...(project.environment === undefined ? {} : { environment: project.environment }) });
   const warning = await sameDiskWarning(restic.repository, project.folder);
   const plan = planBackup(project, await observeStores(world));
+  plan.warnings.push(...missingAddresses(world));
   const facts = {
     project: project.name,
     repository: restic.repository,
@@ -77,6 +78,6 @@ const next = ({ project }: BackupWorld): string =>
   [
     'Next',
     '  composure backup kit --recipient age1…   a recovery kit: without it, a server that is lost takes the password along',
-    `  composure backup run                      the first backup of ${project.name}`,
-    '  composure backup drill                    the proof that it can be restored',
+    `  composure backup run                     the first backup of ${project.name}`,
+    '  composure backup drill                   the proof that it can be restored',
   ].join('\n');

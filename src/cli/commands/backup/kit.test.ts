@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { type Kit, kitCommands, kitText, kitWarnings, openKit, sealKit } from '../../../backup/kit.ts';
 import { newIdentity, recipientOf } from '../../../secrets/encryption.ts';
 import { allCommands, buildProgram } from '../../program.ts';
+import { requireElsewhere } from './kit.ts';
 
 const KIT: Kit = {
   version: 1,
@@ -95,6 +96,12 @@ test('a kit’s text is one that a shell takes as it stands', () => {
     .trim();
   const shell = spawnSync('sh', ['-c', `${line}; printf %s "$RESTIC_REPOSITORY"`], { encoding: 'utf8' });
   expect(shell.stdout).toBe("/mnt/it's here/$(id)");
+});
+
+test('a kit that only the machine itself could open is refused', () => {
+  expect(() => requireElsewhere(['age1own'], ['age1own', 'age1old'])).toThrow('is lost with it');
+  expect(() => requireElsewhere(['age1own', 'age1offline'], ['age1own'])).not.toThrow();
+  expect(() => requireElsewhere(['age1offline'], [])).not.toThrow();
 });
 
 test('what a kit cannot bring back is said', () => {

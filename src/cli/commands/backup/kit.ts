@@ -1,5 +1,4 @@
-import { writeFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { rm, writeFile } from 'node:fs/promises';
 import { type Kit, kitWarnings, sealKit } from '../../../backup/kit.ts';
 import { resticFailure } from '../../../backup/restic/outcome.ts';
 import { Failure } from '../../../kit/errors.ts';
@@ -10,6 +9,7 @@ import { findIdentity } from '../../../secrets/identity.ts';
 import { openSecrets } from '../../../secrets/open.ts';
 import type { ProjectFlags } from '../../flags.ts';
 import type { Io } from '../../io.ts';
+import { newFile } from './new-file.ts';
 import { openBackup } from './open.ts';
 
 interface KitFlags extends ProjectFlags {
@@ -23,11 +23,12 @@ export async function backupKitCommand(io: Io, flags: KitFlags, loading: Promise
   for (const recipient of flags.recipient) await checkRecipient(recipient);
   const { world, restic } = await openBackup(io, flags, loading);
   const { project } = world;
-  const out = resolve(io.cwd, flags.out ?? `${project.name}-recovery-kit.age`);
+  const out = newFile(io, flags.out ?? `${project.name}-recovery-kit.age`);
   // A kit that does not open the repository would be found out on the worst day.
   const opened = await restic.run(['cat', 'config', '--no-lock']);
   if (opened.code !== 0) throw resticFailure(opened, 'open the repository with what the kit would hold', restic.repository);
   const identity = await findIdentity(io.env);
+  requireElsewhere(flags.recipient, identity?.recipients ?? []);
   const environment = project.environment;
   const secrets = await openSecrets({ folder: project.folder, ...(environment === undefined ? {} : { environment }) }, io.env);
   const kit: Kit = {
@@ -38,20 +39,21 @@ export async function backupKitCommand(io: Io, flags: KitFlags, loading: Promise
     made: new Date().toISOString(),
     composure: world.version,
     restic: restic.version,
-    repository: restic.repository,
+    // With a password that may stand in it, which the kit is for.
+    repository: project.settings.backup?.repository ?? restic.repository,
     variables: world.secrets,
     identities: identity?.keys ?? [],
   };
   const warnings = kitWarnings(kit, secrets !== undefined);
   if (!flags.dryRun) await writeOnce(out, await sealKit(kit, flags.recipient));
   const holds = [
-    `the address ${kit.repository}`,
+    `the address ${restic.repository}`,
     ...Object.keys(kit.variables),
     ...(kit.identities.length > 0 ? ['this machine’s identity'] : []),
   ];
   if (flags.json) {
     io.stdout(
-      `${JSON.stringify({ file: out, written: !flags.dryRun, recipients: flags.recipient, repository: kit.repository, variables: Object.keys(kit.variables), identities: kit.identities.length, warnings })}\n`,
+      `${JSON.stringify({ file: out, written: !flags.dryRun, recipients: flags.recipient, repository: restic.repository, variables: Object.keys(kit.variables), identities: kit.identities.length, warnings })}\n`,
     );
     return;
   }
@@ -70,11 +72,23 @@ export async function backupKitCommand(io: Io, flags: KitFlags, loading: Promise
   io.stdout(`${lines.join('\n')}\n`);
 }
 
+/** Throws USAGE for a kit that is lost with the machine that it is for. Pure. */
+export function requireElsewhere(recipients: readonly string[], own: readonly string[]): void {
+  if (recipients.some((one) => !own.includes(one))) return;
+  throw new Failure('USAGE', 'that is this machine’s own recipient: a kit that only this machine can open is lost with it', {
+    next: 'name one whose identity is kept elsewhere: on another machine, age-keygen -o key.txt prints it',
+  });
+}
+
 async function writeOnce(file: string, content: string): Promise<void> {
   try {
     await writeFile(file, content, { mode: 0o600, flag: 'wx', flush: true });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw storageFailure(error, file);
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      // A part of a kit looks like one.
+      await rm(file, { force: true });
+      throw storageFailure(error, file);
+    }
     throw new Failure('USAGE', 'there is a file of that name already', { where: file, next: 'remove it, or name another: --out FILE' });
   }
 }

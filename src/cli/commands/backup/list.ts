@@ -1,5 +1,6 @@
 import { provenSets, readResults } from '../../../backup/proven.ts';
-import { listSets } from '../../../backup/sets.ts';
+import { listSets, projectsOf } from '../../../backup/sets.ts';
+import { second } from '../../../kit/time.ts';
 import type { Project } from '../../../project/model.ts';
 import type { ProjectFlags } from '../../flags.ts';
 import type { Io } from '../../io.ts';
@@ -9,7 +10,8 @@ import { openBackup } from './open.ts';
 export async function backupListCommand(io: Io, flags: ProjectFlags, loading: Promise<Project>): Promise<void> {
   const { world, restic } = await openBackup(io, flags, loading);
   const { name } = world.project;
-  const [sets, history] = await Promise.all([listSets(restic, name), readResults(world.stateFolder, name)]);
+  const [all, history] = await Promise.all([listSets(restic), readResults(world.stateFolder, name)]);
+  const sets = all.filter(({ project }) => project === name);
   const proven = provenSets(history);
   const listed = sets.map((set) => ({ ...set, proven: proven.get(set.set) }));
   if (flags.json) {
@@ -18,6 +20,7 @@ export async function backupListCommand(io: Io, flags: ProjectFlags, loading: Pr
   }
   if (listed.length === 0) {
     io.stdout(`${restic.repository} has no backup of ${name} yet: composure backup run makes one\n`);
+    if (all.length > 0) io.stdout(`it has backups of ${projectsOf(all).join(', ')}: --project-name NAME lists them\n`);
     return;
   }
   const rows = listed.map((set) => [
@@ -33,5 +36,3 @@ export async function backupListCommand(io: Io, flags: ProjectFlags, loading: Pr
 
 /** "proven <when>" or "unproven", wherever a set is shown. */
 export const provenText = (at: string | undefined): string => (at === undefined ? 'unproven' : `proven ${second(at)}`);
-
-export const second = (at: string): string => at.replace('T', ' ').slice(0, 19);

@@ -1,10 +1,10 @@
 import { hostname } from 'node:os';
 import type { BackupWorld } from '../../../backup/model.ts';
 import { openRestic, type Restic } from '../../../backup/restic/program.ts';
+import { secretValues } from '../../../backup/secret-values.ts';
 import { engineSocket, openDocker } from '../../../docker/api.ts';
 import { packageVersion } from '../../../kit/package.ts';
 import type { Project } from '../../../project/model.ts';
-import { openSecrets, secretEnvironment } from '../../../secrets/open.ts';
 import { stateFolder } from '../../../state/folder.ts';
 import { followBackups, interruption, reporter } from '../../context.ts';
 import type { ProjectFlags } from '../../flags.ts';
@@ -39,14 +39,16 @@ export function resticOf(io: Io, { project, secrets, report }: BackupWorld): Pro
   return openRestic(project.settings.backup, secrets, { env: io.env, report, ...(image === undefined ? {} : { image }) });
 }
 
+/** Channels that could tell nobody of a failure: better said before there is one. */
+export function missingAddresses({ project, addresses = {} }: BackupWorld): string[] {
+  return (project.settings.backup?.notify ?? []).flatMap(({ kind, secret }) =>
+    addresses[secret] === undefined ? [`the ${kind} ${secret} tells nobody yet: composure secrets set ${secret}`] : [],
+  );
+}
+
 /** The agent started this command, by its schedule. */
 export const isScheduled = (io: Io): boolean => io.env.COMPOSURE_SCHEDULED === '1';
 
-async function valuesOf(io: Io, { folder, environment }: Project, names: readonly string[]): Promise<Record<string, string>> {
-  const given = Object.fromEntries(names.flatMap((name) => (io.env[name] === undefined ? [] : [[name, io.env[name] ?? '']])));
-  const wanted = names.filter((name) => !(name in given));
-  if (wanted.length === 0) return given;
-  const secrets = await openSecrets({ folder, ...(environment === undefined ? {} : { environment }) }, io.env);
-  const stored = wanted.filter((name) => secrets?.names.includes(name));
-  return { ...(secrets && stored.length > 0 ? await secretEnvironment(secrets, stored) : {}), ...given };
+function valuesOf(io: Io, { folder, environment }: Project, names: readonly string[]): Promise<Record<string, string>> {
+  return secretValues({ folder, ...(environment === undefined ? {} : { environment }) }, names, io.env);
 }

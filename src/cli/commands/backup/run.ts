@@ -7,7 +7,7 @@ import { formatMs } from '../../../kit/duration.ts';
 import type { Project } from '../../../project/model.ts';
 import type { ProjectFlags } from '../../flags.ts';
 import type { Io } from '../../io.ts';
-import { isScheduled, openWorld, resticOf } from './open.ts';
+import { isScheduled, missingAddresses, openWorld, resticOf } from './open.ts';
 
 export interface RunFlags extends ProjectFlags {
   only?: string[];
@@ -21,12 +21,14 @@ export async function backupRunCommand(io: Io, flags: RunFlags, loading: Promise
   const only = flags.only ?? [];
   if (flags.dryRun) {
     const plan = planBackup(world.project, await observeStores(world));
+    plan.warnings.push(...missingAddresses(world));
     const stores = chosenStores(plan, only, Object.keys(services));
     io.stdout(
       flags.json ? `${JSON.stringify({ project: name, dryRun: true, ...plan, stores })}\n` : printBackupPlan(name, { ...plan, stores }),
     );
     return;
   }
+  for (const text of missingAddresses(world)) world.report({ kind: 'warning', text });
   const done = await runBackup(world, { only, scheduled: isScheduled(io), waitMs: flags.wait, open: () => resticOf(io, world) });
   io.stdout(
     flags.json ? `${JSON.stringify({ project: name, set: done.set, ...done.numbers, manifest: done.manifest })}\n` : doneText(name, done),

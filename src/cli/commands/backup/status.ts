@@ -6,6 +6,7 @@ import { type Registration, readRegistration } from '../../../backup/registratio
 import { lastByKind, ofTheProject, timeOfSet } from '../../../backup/run/history.ts';
 import { readHolds } from '../../../backup/run/hold.ts';
 import { type Job, nextTime } from '../../../backup/schedule.ts';
+import { second } from '../../../kit/time.ts';
 import { readAgentStatus } from '../../../state/agent.ts';
 import { stateFolder } from '../../../state/folder.ts';
 import { describeHolder, readLock } from '../../../state/lock.ts';
@@ -14,7 +15,6 @@ import type { ProjectFlags } from '../../flags.ts';
 import type { Io } from '../../io.ts';
 import { projectName } from '../../project-name.ts';
 import { table } from '../../render/table.ts';
-import { second } from './list.ts';
 
 const JOBS: readonly Job[] = ['run', 'prune', 'verify', 'drill'];
 
@@ -76,6 +76,7 @@ const publicStatus = (status: BackupStatus): object => ({
   ...summary(status),
   last: Object.fromEntries(lastByKind(status.history)),
   scheduled: status.registration !== undefined,
+  downSince: status.registration?.downSince,
   agent: status.agent,
   next: nextTimes(status),
   busy: status.busy,
@@ -116,6 +117,8 @@ export function statusText(status: BackupStatus): string {
       result?.ok === false ? (result.message ?? '') : '',
     ];
   });
+  if (registration?.downSince !== undefined)
+    lines.push(`down        since ${second(registration.downSince)} UTC by composure down: nothing is saved until it has containers again`);
   const note =
     registration === undefined
       ? `nothing is planned: x-composure.backup has no schedule, or no command has read it yet\n`
