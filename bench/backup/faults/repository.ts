@@ -30,7 +30,7 @@ export const repositoryFaults: readonly Fault[] = [
   {
     name: 'the disk of the repository becomes full',
     by: ['backup', 'run', '--only', 'app'],
-    code: 'REPOSITORY_FAILED',
+    code: 'DISK_FULL',
     says: 'no space left on device',
     happen: fullDisk,
   },
