@@ -7,6 +7,7 @@ import { COMPOSE } from '../docker/labels.ts';
 import type { ComposeCall } from '../docker/release.ts';
 import { Failure } from '../kit/errors.ts';
 import { findProject } from '../project/find.ts';
+import { mayHaveEnvFiles, textsOf } from '../project/load.ts';
 import type { Project } from '../project/model.ts';
 import { isHostsOwn, projectFolder } from '../state/folder.ts';
 import { modelPath, type ReleaseRecord, readCurrentRelease, readReleases } from '../state/releases.ts';
@@ -152,7 +153,11 @@ async function readFrom(stateFolder: string, { folder, files, envFiles }: Origin
     environment: process.env,
   });
   found.target.args.push(...envFiles.flatMap((file) => ['--env-file', file]));
-  const [{ readProject }, config] = await Promise.all([import('../project/read.ts'), composeConfig(found.target)]);
+  const hasEnvFiles = mayHaveEnvFiles(await textsOf(files));
+  const [{ readProject }, config] = await Promise.all([
+    import('../project/read.ts'),
+    composeConfig(found.target, { envFiles: hasEnvFiles }),
+  ]);
   return readProject(found, config, undefined, {});
 }
 

@@ -53,8 +53,8 @@ export async function verify(
   );
   const ended = (kind: 'step-done' | 'step-failed', text: string): void => report({ kind, step, text, ms: performance.now() - began });
   const summary = readMessages(result.stdout).find(({ message_type }) => message_type === 'summary');
-  // Without a summary it was not the data that was at fault.
-  if (!summary) {
+  // Data that is at fault is exit code 1, with a summary; restic also writes one when the password is not the repository's.
+  if (!summary || ![0, 1].includes(result.code)) {
     ended('step-failed', 'not checked');
     throw resticFailure(result, 'check the repository', restic.repository);
   }

@@ -34,24 +34,17 @@ export type ComposeConfig =
  * Compose's own reading of the project. The YAML form is used because the JSON form leaves out the services' x- keys.
  * Throws Failure DOCKER_* or COMPOSE_MISSING when it is the tool and not the project that is at fault.
  */
-export async function composeConfig(target: ConfigTarget): Promise<ComposeConfig> {
+export async function composeConfig(target: ConfigTarget, { envFiles = false } = {}): Promise<ComposeConfig> {
   const { program, prefix } = composeCommand({ ...process.env, ...target.env });
+  const ask = (args: string[]) => run(program, [...prefix, ...target.args, 'config', ...args], { cwd: target.cwd, env: target.env });
   // The parser is loaded while Compose works.
-  const [config, { parse }] = await Promise.all([
-    run(program, [...prefix, ...target.args, 'config'], { cwd: target.cwd, env: target.env }),
-    import('yaml'),
-  ]);
+  const [config, plain, { parse }] = await Promise.all([ask([]), ask(['--hash', '*']), import('yaml')]);
   const { warnings, rest } = splitMessages(config.stderr);
   if (config.code !== 0) {
     await blameTool(config, target.env);
     return { ok: false, reason: rest || `docker compose config ended with exit code ${config.code}`, warnings };
   }
-  // Of the resolved model, which has the services of the active profiles only: from the files, `config --hash` leaves env_file as it is, and `up` hashes what the env files say.
-  const hash = await run(program, [...prefix, ...withoutFiles(target.args), '--profile', '*', '-f', '-', 'config', '--hash', '*'], {
-    cwd: target.cwd,
-    env: target.env,
-    input: config.stdout,
-  });
+  const hash = envFiles ? await hashOfResolved(target, config.stdout, plain) : plain;
   if (hash.code !== 0) {
     await blameTool(hash, target.env);
     return { ok: false, reason: splitMessages(hash.stderr).rest, warnings };
@@ -85,6 +78,17 @@ export async function composeVariables(target: ConfigTarget, folder: string, nam
   return Object.fromEntries(
     Object.entries(answer).flatMap(([name, [set, value]]) => (set === 'set' ? [[name, value.replaceAll('$$', '$')]] : [])),
   );
+}
+
+/**
+ * From the files, `config --hash` leaves env_file as it is, and `up` hashes what the env files say. The resolved model has the
+ * services of the active profiles only. Not every one can be read again.
+ */
+async function hashOfResolved(target: ConfigTarget, resolved: string, plain: RunResult): Promise<RunResult> {
+  const { program, prefix } = composeCommand({ ...process.env, ...target.env });
+  const args = [...prefix, ...withoutFiles(target.args), '--profile', '*', '-f', '-', 'config', '--hash', '*'];
+  const hash = await run(program, args, { cwd: target.cwd, env: target.env, input: resolved });
+  return hash.code === 0 ? hash : plain;
 }
 
 const withoutFiles = (args: readonly string[]): string[] =>

@@ -18,15 +18,22 @@ export async function loadProject(options: ProjectOptions): Promise<Project> {
   const hasSecrets = existsSync(secretsPath(place)) || existsSync(secretsPath({ folder: found.folder }));
   const secrets = hasSecrets ? await (await import('./secrets.ts')).secretsOf(found, place, options.environment) : undefined;
   const target = secrets ? { ...found.target, env: { ...found.target.env, ...secrets.environment } } : found.target;
-  const config = composeConfig(target);
+  const texts = await textsOf(found.files);
+  const config = composeConfig(target, { envFiles: mayHaveEnvFiles(texts) });
   config.catch(() => {});
   // The schema and the YAML parser take about as long to load as Compose takes to answer.
-  const [{ readProject }] = await Promise.all([import('./read.ts'), loadTriggers(found.files)]);
+  const [{ readProject }] = await Promise.all([import('./read.ts'), loadTriggers(texts)]);
   return readProject({ ...found, target }, await config, environment, secrets?.fingerprints ?? {});
 }
 
+export const textsOf = (files: readonly string[]): Promise<string[]> =>
+  Promise.all(files.map(async (file) => (await readFileIfThere(file).catch(() => undefined)) ?? ''));
+
+/** Whether a service may have env_file; what these files bring in is not looked into. */
+export const mayHaveEnvFiles = (texts: readonly string[]): boolean =>
+  texts.some((text) => /\benv_file\b|^\s*"?(include|extends)"?\s*:/m.test(text));
+
 /** What only projects with x-autoscale need, while Compose is still at work. */
-async function loadTriggers(files: readonly string[]): Promise<void> {
-  const texts = await Promise.all(files.map((file) => readFileIfThere(file).catch(() => undefined)));
-  if (texts.some((text) => text?.includes('x-autoscale'))) await import('./autoscale.ts');
+async function loadTriggers(texts: readonly string[]): Promise<void> {
+  if (texts.some((text) => text.includes('x-autoscale'))) await import('./autoscale.ts');
 }
