@@ -24,7 +24,7 @@ async function saved(
   await fill(folder);
   const { snapshot } = await saveFolder(repository.restic, { folder, tags: [], exclude: [], host: 'here' });
   const place = { origin: { folder, target: '/data', uid: 1234, gid: 1235, mode: 0o2770, ...origin } };
-  return { id: 'app/files/uploads', snapshot, ...place } as SavedStore;
+  return { id: 'app/files/uploads', snapshot, path: '/', ...place } as SavedStore;
 }
 
 test('a folder comes back with what is in it, and with its own owner and mode', async () => {
