@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs';
 import { runAutoscaler } from '../autoscale/loop.ts';
 import { readStatus } from '../autoscale/status.ts';
+import { backupFolder } from '../backup/places.ts';
 import type { Docker } from '../docker/api.ts';
 import { COMPOSE } from '../docker/labels.ts';
 import { type CertificateEdge, obtainCertificates } from '../edge/certificates/obtain.ts';
@@ -9,15 +11,8 @@ import type { Report } from '../kit/events.ts';
 import { collectGarbage } from '../kit/memory.ts';
 import { sleep } from '../kit/wait.ts';
 import type { AgentForm } from '../state/agent.ts';
-import {
-  ownAddresses,
-  projectsWithBackups,
-  refusedInContainer,
-  runBackups,
-  type StartCommand,
-  startOwn,
-  unseenInContainer,
-} from './backups.ts';
+import { listProjects } from '../state/projects.ts';
+import type { StartCommand } from './backups.ts';
 import { packageScript } from './installation/package.ts';
 import { takeHost } from './presence.ts';
 import { reconcile } from './reconcile.ts';
@@ -40,6 +35,7 @@ export interface AgentOptions {
 
 const CONTAINERS_EVERY_MS = 30_000;
 const CERTIFICATES_EVERY_MS = 60_000;
+const BACKUPS_EVERY_MS = 30_000;
 /** Events that come together are answered together. */
 const SETTLE_MS = 30;
 const RECONNECT_MS = 500;
@@ -78,7 +74,7 @@ export async function runAgent(given: AgentOptions): Promise<void> {
 
 /** What this agent looks after, for its status: projects behind the edge, and services that are scaled. */
 async function followedBy({ stateFolder, edge }: AgentOptions): Promise<{ projects: string[]; scaled: string[] }> {
-  const [{ projects }, autoscale, backups] = await Promise.all([edge.read(), readStatus(stateFolder), projectsWithBackups(stateFolder)]);
+  const [{ projects }, autoscale, backups] = await Promise.all([edge.read(), readStatus(stateFolder), backedUp(stateFolder)]);
   const tiers = autoscale?.running ? autoscale.status.tiers.map(({ tier }) => tier) : [];
   return {
     projects: [...new Set([...Object.keys(projects), ...tiers.map(({ project }) => project), ...backups])].sort(),
@@ -86,16 +82,28 @@ async function followedBy({ stateFolder, edge }: AgentOptions): Promise<{ projec
   };
 }
 
-const keepBackups = ({ stateFolder, docker, report, signal, form, everyMs, startCommand }: AgentOptions): Promise<void> =>
-  runBackups({
+const backedUp = async (state: string): Promise<string[]> =>
+  (await hasBackups(state)) ? (await import('./backups.ts')).projectsWithBackups(state) : [];
+
+const hasBackups = async (state: string): Promise<boolean> =>
+  (await listProjects(state)).some((name) => existsSync(backupFolder(state, name)));
+
+/** What backups need is loaded where there are some: it would make every agent larger by a tenth. */
+async function keepBackups({ stateFolder, docker, report, signal, form, everyMs, startCommand }: AgentOptions): Promise<void> {
+  const lookEveryMs = everyMs?.backups ?? BACKUPS_EVERY_MS;
+  while (!signal.aborted && !(await hasBackups(stateFolder))) await pause(lookEveryMs, signal);
+  if (signal.aborted) return;
+  const { ownAddresses, refusedInContainer, runBackups, startOwn, unseenInContainer } = await import('./backups.ts');
+  await runBackups({
     stateFolder,
     docker,
     report,
     signal,
     start: startCommand ?? (form === 'container' ? refusedInContainer : startOwn(packageScript(), stateFolder, process.env)),
     addresses: form === 'container' ? unseenInContainer : ownAddresses(stateFolder, process.env),
-    ...(everyMs?.backups === undefined ? {} : { everyMs: everyMs.backups }),
+    everyMs: lookEveryMs,
   });
+}
 
 async function followContainers(options: AgentOptions): Promise<void> {
   const { docker, report, signal } = options;

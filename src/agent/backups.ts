@@ -15,7 +15,6 @@ import { type RunResult, run } from '../kit/spawn.ts';
 import { sleep } from '../kit/wait.ts';
 import { listProjects } from '../state/projects.ts';
 
-const LOOK_EVERY_MS = 30_000;
 /** How long a scheduled command waits for one that a person started. */
 const WAIT = '2h';
 
@@ -34,7 +33,8 @@ export interface BackupsOptions {
   /** Addresses of who is to be told, by the name of the secret that holds each. Throws where they cannot be read. */
   addresses: (registration: Registration) => Promise<Record<string, string>>;
   now?: () => Date;
-  everyMs?: number;
+  /** How often what is due is looked at. */
+  everyMs: number;
 }
 
 /**
@@ -42,7 +42,7 @@ export interface BackupsOptions {
  * when `signal` aborts, after the command that is at work has ended in order.
  */
 export async function runBackups(options: BackupsOptions): Promise<void> {
-  const { signal, report, everyMs = LOOK_EVERY_MS } = options;
+  const { signal, report, everyMs } = options;
   const tried = new Map<string, number>();
   const attempt = onceSaid(report);
   await attempt('what a killed drill left', async () => void (await removeLeftOvers(options.docker)));
