@@ -1,8 +1,8 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
-import { registerBackups } from '../backup/registration.ts';
-import { endKilledRestore } from '../backup/restore/heal.ts';
-import { endHoldsOfDead, type HoldWorld } from '../backup/run/hold.ts';
+import { backupFolder } from '../backup/places.ts';
+import type { HoldWorld } from '../backup/run/hold.ts';
 import { engineSocket, openDocker } from '../docker/api.ts';
 import { checkDocker, checkEngine } from '../docker/compose.ts';
 import { openEdge } from '../edge/edge.ts';
@@ -52,6 +52,13 @@ export async function openRollout(
 
 /** What every command that may change something does first: containers that a killed backup left standing still run again, and the agent learns what the file says of backups. */
 export async function followBackups(io: Io, flags: ProjectFlags, { project, ...world }: HoldWorld & { project: Project }): Promise<void> {
+  // Most projects have nothing of it, and loading it takes time and memory.
+  if (project.settings.backup?.repository === undefined && !existsSync(backupFolder(world.stateFolder, project.name))) return;
+  const [{ registerBackups }, { endKilledRestore }, { endHoldsOfDead }] = await Promise.all([
+    import('../backup/registration.ts'),
+    import('../backup/restore/heal.ts'),
+    import('../backup/run/hold.ts'),
+  ]);
   // A deploy may be what brings such a container back.
   await endHoldsOfDead(world, { project: project.name, waitMs: 10_000 }).catch((error: unknown) => {
     if (!(error instanceof Failure)) throw error;
