@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks';
 import type { DumpContext, DumpType, SavedStore, Store } from './model.ts';
 import type { Restic } from './restic/program.ts';
 import { saveStream } from './restic/save.ts';
@@ -14,7 +13,6 @@ export async function saveDump(
   { tags, scratch, host, onSettled }: { tags: readonly string[]; scratch: string; host: string; onSettled?: (() => void) | undefined },
 ): Promise<SavedStore> {
   const startedAt = new Date().toISOString();
-  const began = performance.now();
   const dump = await type.dump(context);
   if (dump.isSettled) onSettled?.();
   const check = type.check();
@@ -43,7 +41,6 @@ export async function saveDump(
       },
     });
     const facts = await dump.facts();
-    context.report({ kind: 'note', text: `${store.id}: ${saved.bytes} bytes in ${Math.round(performance.now() - began)} ms` });
     return {
       ...store,
       tool: dump.tool,
