@@ -1,6 +1,6 @@
-import { formatBytes } from '../../src/autoscale/amounts.ts';
 import type { DrillEvidence } from '../../src/backup/drill/model.ts';
 import type { Manifest } from '../../src/backup/model.ts';
+import { formatBytes } from '../../src/kit/amounts.ts';
 
 /** What `composure backup run --json` answers, as far as the demo shows it. */
 export interface SavedSet {

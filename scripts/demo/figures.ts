@@ -1,5 +1,5 @@
 import { type LoadReport, REQUEST_KINDS } from '../../bench/load/model.ts';
-import { formatBytes } from '../../src/autoscale/amounts.ts';
+import { formatBytes } from '../../src/kit/amounts.ts';
 import type { Proof } from './backup.ts';
 
 /** What the visitors of the demo got, as far as a newcomer wants to know. */

@@ -1,4 +1,4 @@
-import { formatBytes, formatCpus } from './amounts.ts';
+import { formatBytes, formatCpus } from '../kit/amounts.ts';
 import type { HostBudget, Need, Tier } from './model.ts';
 
 /** What stays for the host itself: the engine, the agent, the kernel. */

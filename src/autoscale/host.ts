@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { ContainerStats, ContainerSummary, Docker } from '../docker/api.ts';
 import { COMPOSE } from '../docker/labels.ts';
-import { formatBytes } from './amounts.ts';
+import { formatBytes } from '../kit/amounts.ts';
 import { type AlwaysOn, type HostFacts, RESERVE } from './budget.ts';
 import type { Need } from './model.ts';
 

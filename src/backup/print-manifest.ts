@@ -1,4 +1,4 @@
-import { formatBytes } from '../autoscale/amounts.ts';
+import { formatBytes } from '../kit/amounts.ts';
 import { second } from '../kit/time.ts';
 import type { Facts, Manifest, SavedStore } from './model.ts';
 

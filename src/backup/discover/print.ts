@@ -1,4 +1,4 @@
-import { formatBytes } from '../../autoscale/amounts.ts';
+import { formatBytes } from '../../kit/amounts.ts';
 import type { BackupPlan, PlannedStore } from '../model.ts';
 
 /** What is longer than this does not widen its column. */

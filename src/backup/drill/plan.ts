@@ -1,4 +1,4 @@
-import { formatBytes } from '../../autoscale/amounts.ts';
+import { formatBytes } from '../../kit/amounts.ts';
 import { parseSize } from '../../kit/fields.ts';
 import type { ProjectRecord } from '../files/project.ts';
 import type { Manifest } from '../model.ts';

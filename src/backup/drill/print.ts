@@ -1,4 +1,4 @@
-import { formatBytes } from '../../autoscale/amounts.ts';
+import { formatBytes } from '../../kit/amounts.ts';
 import { formatMs } from '../../kit/duration.ts';
 import { second } from '../../kit/time.ts';
 import type { DrillEvidence, DrillPlan } from './model.ts';

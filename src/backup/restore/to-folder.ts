@@ -2,7 +2,7 @@ import { createWriteStream } from 'node:fs';
 import { mkdir, readdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { formatBytes } from '../../autoscale/amounts.ts';
+import { formatBytes } from '../../kit/amounts.ts';
 import { atOnce } from '../../kit/at-once.ts';
 import { Failure } from '../../kit/errors.ts';
 import { storageFailure } from '../../kit/files.ts';

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { performance } from 'node:perf_hooks';
-import { formatBytes } from '../../autoscale/amounts.ts';
+import { formatBytes } from '../../kit/amounts.ts';
 import { atOnce } from '../../kit/at-once.ts';
 import { Failure } from '../../kit/errors.ts';
 import { readFileIfThere, writeFileDurably } from '../../kit/files.ts';

@@ -1,6 +1,6 @@
 import { statfs } from 'node:fs/promises';
-import { formatBytes } from '../../autoscale/amounts.ts';
 import type { Docker } from '../../docker/api.ts';
+import { formatBytes } from '../../kit/amounts.ts';
 import { Failure } from '../../kit/errors.ts';
 import type { SavedStore } from '../model.ts';
 

@@ -2,12 +2,14 @@ import { runAgent } from '../../agent/agent.ts';
 import { runAutoscaler } from '../../autoscale/loop.ts';
 import { engineSocket, openDocker } from '../../docker/api.ts';
 import { openEdge } from '../../edge/edge.ts';
+import { compileWithoutOptimizing } from '../../kit/memory.ts';
 import type { AgentForm } from '../../state/agent.ts';
 import { stateFolder } from '../../state/folder.ts';
 import { interruption, reporter } from '../context.ts';
 import type { Io } from '../io.ts';
 
 export async function agentCommand(io: Io, flags: { json?: boolean; dryRun?: boolean }): Promise<void> {
+  compileWithoutOptimizing();
   const docker = openDocker(engineSocket(io.env));
   const report = reporter(io, flags);
   const folder = stateFolder(io.env);

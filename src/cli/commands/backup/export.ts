@@ -1,7 +1,7 @@
-import { formatBytes } from '../../../autoscale/amounts.ts';
 import { placeOf, rootOf } from '../../../backup/export/place.ts';
 import { exportSet } from '../../../backup/export/save.ts';
 import { readManifest, readSet } from '../../../backup/sets.ts';
+import { formatBytes } from '../../../kit/amounts.ts';
 import type { Project } from '../../../project/model.ts';
 import { checkRecipient } from '../../../secrets/encryption.ts';
 import type { ProjectFlags } from '../../flags.ts';

@@ -1,5 +1,4 @@
 import { resolve } from 'node:path';
-import { formatBytes } from '../../../autoscale/amounts.ts';
 import type { BackupWorld, Manifest } from '../../../backup/model.ts';
 import { provenSets, readResults } from '../../../backup/proven.ts';
 import type { Restic } from '../../../backup/restic/program.ts';
@@ -8,6 +7,7 @@ import { printRestore } from '../../../backup/restore/print.ts';
 import { planOf, type RestoreDone, restoreInPlace } from '../../../backup/restore/restore.ts';
 import { chooseStores, requireTarget, restoreToFolder } from '../../../backup/restore/to-folder.ts';
 import { readManifest, readSet } from '../../../backup/sets.ts';
+import { formatBytes } from '../../../kit/amounts.ts';
 import { formatMs } from '../../../kit/duration.ts';
 import type { Project } from '../../../project/model.ts';
 import { ask } from '../../context.ts';

@@ -1,8 +1,8 @@
-import { formatBytes } from '../../../autoscale/amounts.ts';
 import { observeStores } from '../../../backup/discover/observe.ts';
 import { planBackup } from '../../../backup/discover/plan.ts';
 import { printBackupPlan } from '../../../backup/discover/print.ts';
 import { chosenStores, type RunDone, runBackup } from '../../../backup/run/run.ts';
+import { formatBytes } from '../../../kit/amounts.ts';
 import { formatMs } from '../../../kit/duration.ts';
 import type { Project } from '../../../project/model.ts';
 import type { ProjectFlags } from '../../flags.ts';

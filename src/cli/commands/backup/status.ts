@@ -1,4 +1,3 @@
-import { formatBytes } from '../../../autoscale/amounts.ts';
 import type { BackupResult } from '../../../backup/model.ts';
 import { backupLockPath } from '../../../backup/places.ts';
 import { provenSets, readResults } from '../../../backup/proven.ts';
@@ -6,6 +5,7 @@ import { type Registration, readRegistration } from '../../../backup/registratio
 import { lastByKind, ofTheProject, timeOfSet } from '../../../backup/run/history.ts';
 import { readHolds } from '../../../backup/run/hold.ts';
 import { type Job, nextTime } from '../../../backup/schedule.ts';
+import { formatBytes } from '../../../kit/amounts.ts';
 import { second } from '../../../kit/time.ts';
 import { readAgentStatus } from '../../../state/agent.ts';
 import { stateFolder } from '../../../state/folder.ts';
