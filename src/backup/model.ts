@@ -58,11 +58,12 @@ export interface FileFacts {
 export interface SavedStore extends Store {
   /** The program that made the dump, with its version: "pg_dump (PostgreSQL) 18.0". */
   tool: string;
+  /** Stores that are made for the backup share one: see save-made.ts. */
   snapshot: string;
   /** The one file in the snapshot for a dump, the folder for files: `restic restore <snapshot>:<path>`. */
   path: string;
   bytes: number;
-  /** Bytes that the repository grew by. */
+  /** Bytes that the repository grew by. Of a shared snapshot it stands at the largest of its stores, and at the others 0. */
   added: number;
   startedAt: string;
   endedAt: string;
@@ -112,7 +113,7 @@ export interface BackupSet {
   host: string;
   /** Id of the manifest's snapshot. */
   manifest?: string;
-  snapshots: { id: string; store: string; at: string }[];
+  snapshots: { id: string; stores: string[]; at: string }[];
 }
 
 /** What a dump works with. */

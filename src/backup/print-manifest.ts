@@ -1,6 +1,7 @@
 import { formatBytes } from '../kit/amounts.ts';
 import { second } from '../kit/time.ts';
 import type { Facts, Manifest, SavedStore } from './model.ts';
+import { sharedWith } from './sets.ts';
 
 /** A set for people. `proven` as in "proven 2026-11-24 06:12:00"; `missing`: ids of stores whose snapshots are gone. Pure. */
 export function printManifest(manifest: Manifest, { proven, missing }: { proven: string; missing: readonly string[] }): string {
@@ -13,7 +14,7 @@ export function printManifest(manifest: Manifest, { proven, missing }: { proven:
     ...(only ? [`  of ${only.join(', ')} only: it does not hold the whole project`] : []),
     `  ${stores.length} stores, ${formatBytes(bytes)}, of which ${formatBytes(added)} were new to the repository`,
     '',
-    ...stores.flatMap((store) => describeStore(store, missing)),
+    ...stores.flatMap((store) => describeStore(store, missing, sharedWith(stores, store))),
     'images',
     ...Object.entries(manifest.images).map(
       ([service, { reference, id, digest }]) => `  ${service}: ${reference} (${(digest ?? id).replace(/^.*@/, '').slice(0, 19)})`,
@@ -22,10 +23,10 @@ export function printManifest(manifest: Manifest, { proven, missing }: { proven:
   ].join('\n');
 }
 
-function describeStore(store: SavedStore, missing: readonly string[]): string[] {
+function describeStore(store: SavedStore, missing: readonly string[], shared: string | undefined): string[] {
   return [
     `${store.id}${missing.includes(store.id) ? '   ITS SNAPSHOT IS GONE' : ''}`,
-    `  ${formatBytes(store.bytes)}, ${formatBytes(store.added)} new; of ${second(store.contentAt)} UTC; snapshot ${store.snapshot.slice(0, 8)}; ${store.tool}`,
+    `  ${formatBytes(store.bytes)}, ${shared === undefined ? `${formatBytes(store.added)} new` : `with ${shared}`}; of ${second(store.contentAt)} UTC; snapshot ${store.snapshot.slice(0, 8)}; ${store.tool}`,
     ...(store.facts ? describeFacts(store.facts).map((line) => `  ${line}`) : []),
     ...(store.vanished?.length ? [`  removed while it was read: ${store.vanished.join(', ')}`] : []),
     '',

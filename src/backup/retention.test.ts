@@ -16,8 +16,8 @@ const set = (name: string, hours: number, rest: Partial<BackupSet> = {}): Backup
   host: 'web-1',
   ...(rest.complete === false ? {} : { manifest: `${name}-manifest` }),
   snapshots: [
-    { id: `${name}-db`, store: 'db/postgres', at: ago(hours) },
-    ...(rest.complete === false ? [] : [{ id: `${name}-manifest`, store: 'manifest', at: ago(hours) }]),
+    { id: `${name}-db`, stores: ['db/postgres'], at: ago(hours) },
+    ...(rest.complete === false ? [] : [{ id: `${name}-manifest`, stores: ['manifest'], at: ago(hours) }]),
   ],
   ...rest,
 });
@@ -134,7 +134,12 @@ describe('sets', () => {
       { id: 'foreign', time: '2026-11-24T00:00:00Z', hostname: 'x', tags: ['composure'] },
       { id: 'untagged', time: '2026-11-24T00:00:00Z', hostname: 'x' },
       ...snapshots('b', '2026-11-23T04:15:00.5+01:00', ['project', 'db/postgres/shop', 'manifest']),
-      ...snapshots('c', '2026-11-24T03:15:00Z', ['project'], ['only=db']),
+      {
+        id: 'c-made',
+        time: '2026-11-24T03:15:00Z',
+        hostname: 'web-1',
+        tags: [...tagsOf('shop', 'c', 'project', 'db/postgres-roles'), 'only=db'],
+      },
       ...snapshots('a', '2026-11-22T03:15:00Z', ['manifest'], ['safety']),
     ]);
     expect(sets.map(({ set: name, at, complete, safety, only }) => ({ name, at, complete, safety, only }))).toEqual([
@@ -143,6 +148,7 @@ describe('sets', () => {
       { name: 'a', at: '2026-11-22T03:15:00.000Z', complete: true, safety: true, only: undefined },
     ]);
     expect(sets[1]?.manifest).toBe('b-manifest');
+    expect(sets[0]?.snapshots).toEqual([{ id: 'c-made', stores: ['project', 'db/postgres-roles'], at: '2026-11-24T03:15:00.000Z' }]);
   });
 
   const sets = [

@@ -1,6 +1,66 @@
-import type { DumpContext, DumpType, SavedStore, Store } from './model.ts';
+import { createWriteStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { Failure } from '../kit/errors.ts';
+import { storageFailure } from '../kit/files.ts';
+import type { MadeContent } from './files/save-files.ts';
+import type { DumpContext, DumpType, RunningDump, SavedStore, Store } from './model.ts';
 import type { Restic } from './restic/program.ts';
-import { saveStream } from './restic/save.ts';
+import { saveStream, type Verdict } from './restic/save.ts';
+
+interface OpenDump {
+  dump: RunningDump;
+  /** Name of its file. */
+  file: string;
+  /** The dump, read along as it streams by. */
+  stream: AsyncIterable<Uint8Array>;
+  verdict: Verdict;
+}
+
+async function openDump(type: DumpType, store: Store, context: DumpContext): Promise<OpenDump> {
+  const dump = await type.dump(context);
+  const check = type.check();
+  async function* alongside(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of dump.stream) {
+      check.write(chunk);
+      yield chunk;
+    }
+  }
+  return {
+    dump,
+    file: `${(store.name || store.kind).replaceAll('/', '_')}${type.extension}`,
+    stream: alongside(),
+    verdict: async () => {
+      const { code, stderr } = await dump.ended;
+      if (code !== 0) {
+        const words = stderr.split('\n').filter(Boolean).at(-1) ?? '';
+        return `${store.id}: the dump ended with exit code ${code}${words ? `: ${words}` : ''}`;
+      }
+      const fault = check.end();
+      return fault === undefined ? undefined : `${store.id}: ${fault}`;
+    },
+  };
+}
+
+/** Writes a dump into a folder. One that fails, is cut short or is empty is Failure BACKUP_FAILED; throws DISK_FULL. */
+export async function makeDump(type: DumpType, store: Store, context: DumpContext, folder: string): Promise<MadeContent> {
+  const { dump, file, stream, verdict } = await openDump(type, store, context);
+  try {
+    const path = join(folder, file);
+    await pipeline(stream, createWriteStream(path, { mode: 0o600, flags: 'wx' })).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== undefined && error.syscall !== undefined) throw storageFailure(error, folder);
+      const why = (await verdict().catch(() => undefined)) ?? `${store.id}: the dump broke off: ${error.message}`;
+      throw new Failure('BACKUP_FAILED', why, { where: file });
+    });
+    const fault = await verdict();
+    if (fault !== undefined) throw new Failure('BACKUP_FAILED', fault, { where: file });
+    const { size } = await stat(path);
+    return { tool: dump.tool, path: `/${file}`, bytes: size, contentAt: dump.contentAt, facts: await dump.facts() };
+  } finally {
+    await dump.close();
+  }
+}
 
 /**
  * Saves one database as one snapshot. A dump that fails, is cut short or is empty leaves no snapshot: Failure BACKUP_FAILED says why.
@@ -13,39 +73,16 @@ export async function saveDump(
   { tags, scratch, host, onSettled }: { tags: readonly string[]; scratch: string; host: string; onSettled?: (() => void) | undefined },
 ): Promise<SavedStore> {
   const startedAt = new Date().toISOString();
-  const dump = await type.dump(context);
+  const { dump, file, stream, verdict } = await openDump(type, store, context);
   if (dump.isSettled) onSettled?.();
-  const check = type.check();
-  async function* alongside(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of dump.stream) {
-      check.write(chunk);
-      yield chunk;
-    }
-  }
-  const path = `${(store.name || store.kind).replaceAll('/', '_')}${type.extension}`;
   try {
-    const saved = await saveStream(restic, {
-      file: path,
-      tags,
-      scratch,
-      host,
-      stream: alongside(),
-      verdict: async () => {
-        const { code, stderr } = await dump.ended;
-        if (code !== 0) {
-          const words = stderr.split('\n').filter(Boolean).at(-1) ?? '';
-          return `${store.id}: the dump ended with exit code ${code}${words ? `: ${words}` : ''}`;
-        }
-        const fault = check.end();
-        return fault === undefined ? undefined : `${store.id}: ${fault}`;
-      },
-    });
+    const saved = await saveStream(restic, { file, tags, scratch, host, stream, verdict });
     const facts = await dump.facts();
     return {
       ...store,
       tool: dump.tool,
       snapshot: saved.snapshot,
-      path: `/${path}`,
+      path: `/${file}`,
       bytes: saved.bytes,
       added: saved.added,
       startedAt,

@@ -2,14 +2,13 @@ import { COMPOSE } from '../docker/labels.ts';
 import { Failure } from '../kit/errors.ts';
 import { runningFirst } from './discover/containers.ts';
 import { DUMP_TYPES } from './dumps/list.ts';
-import { saveProject } from './files/project.ts';
-import { type SaveOptions, saveDatabases, saveFiles } from './files/save-files.ts';
-import type { BackupWorld, PlannedStore, SavedStore, Store } from './model.ts';
+import { type SaveOptions, saveFiles } from './files/save-files.ts';
+import type { BackupWorld, DumpContext, DumpType, PlannedStore, SavedStore, Store } from './model.ts';
 import type { Restic } from './restic/program.ts';
 import { saveDump } from './save-dump.ts';
 
 /**
- * Saves one store of a plan as one snapshot. `tags` are all of the snapshot's; `scratch` is a folder for what is needed only meanwhile, of which
+ * Saves one store of a plan as a snapshot of its own. `tags` are all of the snapshot's; `scratch` is a folder for what is needed only meanwhile, of which
  * nothing is left; `previous` is the store in the last complete set, with which a disk that is no longer mounted is noticed.
  * Throws BACKUP_FAILED, DISK_FULL, REPOSITORY_*; there is no snapshot then.
  */
@@ -22,30 +21,16 @@ export async function saveStore(
   const startedAt = new Date().toISOString();
   const { id, kind, service, name } = store;
   const own: Store = { id, kind, service, name };
-  const given: SaveOptions = { ...options, signal: world.signal };
-  switch (store.kind) {
-    case 'project':
-      return { ...own, startedAt, ...(await saveProject(world, restic, store, given)), endedAt: new Date().toISOString() };
-    case 'files':
-      return {
-        ...own,
-        startedAt,
-        ...(await saveFiles(restic, store, given)),
-        endedAt: new Date().toISOString(),
-      };
-    case 'sqlite':
-      return {
-        ...own,
-        startedAt,
-        ...(await saveDatabases(restic, store, given)),
-        endedAt: new Date().toISOString(),
-      };
-    default:
-      return saveDatabase(world, restic, own, options);
+  if (store.kind === 'files') {
+    const saved = await saveFiles(restic, store, { ...options, signal: world.signal });
+    return { ...own, startedAt, ...saved, endedAt: new Date().toISOString() };
   }
+  const { type, context } = await findDatabase(world, own);
+  return saveDump(restic, type, own, context, options);
 }
 
-async function saveDatabase(world: BackupWorld, restic: Restic, store: Store, options: Omit<SaveOptions, 'signal'>): Promise<SavedStore> {
+/** The program that dumps a store, and the container that it runs in. Throws BACKUP_FAILED where none runs, or the server does not answer. */
+export async function findDatabase(world: BackupWorld, store: Store): Promise<{ type: DumpType; context: DumpContext }> {
   const { project, docker, report } = world;
   const type = DUMP_TYPES.find(({ kind }) => kind === store.kind);
   if (!type) throw new Error(`no dump type ${store.kind}`);
@@ -68,5 +53,5 @@ async function saveDatabase(world: BackupWorld, restic: Restic, store: Store, op
       next: 'the server may just have started: run the backup again',
     });
   }
-  return saveDump(restic, type, store, { ...context, name: store.name }, options);
+  return { type, context: { ...context, name: store.name } };
 }

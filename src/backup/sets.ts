@@ -12,14 +12,14 @@ export const MANIFEST_FILE = 'manifest.json';
 const SAFETY_TAG = 'safety';
 
 /**
- * The tags of one store's snapshot, by which a set is found again. A set of chosen services has `only=<service>` besides, on all of them; one
- * that is made before a restore has `safety`.
+ * The tags of a snapshot with these stores, by which a set is found again. A set of chosen services has `only=<service>` besides, on all of them;
+ * one that is made before a restore has `safety`.
  */
-export const tagsOf = (project: string, set: string, store: string): string[] => [
+export const tagsOf = (project: string, set: string, ...stores: string[]): string[] => [
   'composure',
   `project=${project}`,
   `set=${set}`,
-  `store=${store}`,
+  ...stores.map((store) => `store=${store}`),
 ];
 
 /** Of `restic snapshots --json` and `restic forget --json`, what is used here. */
@@ -47,16 +47,16 @@ export function readSets(snapshots: readonly Snapshot[]): BackupSet[] {
   const sets = new Map<string, BackupSet>();
   const inTime = snapshots.map((snapshot) => ({ ...snapshot, at: new Date(snapshot.time).toISOString() }));
   for (const { id, at, hostname: host, tags = [] } of inTime.sort((a, b) => compare(a.at, b.at) || compare(a.id, b.id))) {
-    const value = (name: string): string | undefined => tags.find((tag) => tag.startsWith(`${name}=`))?.slice(name.length + 1);
-    const [project, name, store] = [value('project'), value('set'), value('store')];
-    if (!tags.includes('composure') || project === undefined || name === undefined || store === undefined) continue;
+    const all = (name: string): string[] => tags.flatMap((tag) => (tag.startsWith(`${name}=`) ? [tag.slice(name.length + 1)] : []));
+    const [[project], [name], stores] = [all('project'), all('set'), all('store')];
+    if (!tags.includes('composure') || project === undefined || name === undefined || stores.length === 0) continue;
     const key = `${project} ${name}`;
     const set = sets.get(key) ?? { project, set: name, at, complete: false, safety: tags.includes(SAFETY_TAG), host, snapshots: [] };
     sets.set(key, set);
-    const only = tags.flatMap((tag) => (tag.startsWith('only=') ? [tag.slice('only='.length)] : []));
+    const only = all('only');
     if (only.length > 0) set.only = only.sort();
-    set.snapshots.push({ id, store, at });
-    if (store === 'manifest') Object.assign(set, { complete: true, manifest: id, at });
+    set.snapshots.push({ id, stores, at });
+    if (stores.includes('manifest')) Object.assign(set, { complete: true, manifest: id, at });
   }
   return [...sets.values()].sort((a, b) => compare(b.at, a.at) || compare(b.set, a.set));
 }
@@ -164,3 +164,10 @@ function parseManifest(text: string, set: string): Manifest {
 /** Stores of a manifest whose snapshots are gone. Pure. */
 export const missingStores = ({ stores }: Manifest, { snapshots }: BackupSet): SavedStore[] =>
   stores.filter((store) => !snapshots.some(({ id }) => id === store.snapshot || id.startsWith(store.snapshot)));
+
+/** The store that says what the snapshot added that both share; undefined for that one itself. Pure. */
+export function sharedWith(stores: readonly SavedStore[], { id, snapshot }: SavedStore): string | undefined {
+  const alike = stores.filter((store) => store.snapshot === snapshot);
+  const largest = alike.reduce((a, b) => (b.bytes > a.bytes ? b : a), alike[0] as SavedStore);
+  return largest.id === id ? undefined : largest.id;
+}

@@ -9,6 +9,7 @@ import { folderFacts } from '../../src/backup/files/facts.ts';
 import type { ProjectRecord } from '../../src/backup/files/project.ts';
 import { databaseFacts } from '../../src/backup/files/sqlite.ts';
 import type { BackupPlan, BackupWorld, PlannedStore, SavedStore } from '../../src/backup/model.ts';
+import { isMade, saveMade } from '../../src/backup/save-made.ts';
 import { saveStore } from '../../src/backup/save-store.ts';
 import { openDocker } from '../../src/docker/api.ts';
 import { loadProject } from '../../src/project/load.ts';
@@ -130,7 +131,15 @@ test('what a project has to save is found; each store is saved, and comes back a
       const saved = new Map<string, SavedStore>();
       const save = (store: PlannedStore) =>
         saveStore(world, repository.restic, store, { tags: ['composure', `store=${store.id}`], scratch: repository.scratch, host: 'here' });
-      for (const store of plan.stores.filter(({ name }) => name !== 'later')) saved.set(store.id, await save(store));
+      const made = plan.stores.filter(isMade);
+      for (const store of await saveMade(world, repository.restic, made, {
+        tags: ['composure'],
+        scratch: repository.scratch,
+        host: 'here',
+      }))
+        saved.set(store.id, store);
+      for (const store of plan.stores.filter(({ name }) => name !== 'later'))
+        if (!saved.has(store.id)) saved.set(store.id, await save(store));
       database.close();
       single.close();
       const later = plan.stores.find(({ name }) => name === 'later') as PlannedStore;
@@ -150,7 +159,7 @@ test('what a project has to save is found; each store is saved, and comes back a
       expect(await databaseFacts(await restored('web/sqlite/uploads'), 'x')).toEqual(facts('web/sqlite/uploads'));
       expect(await readdir(await restored('web/files/uploads'))).toEqual(['photo.jpg']);
       await checkProject(p, await restored('project'), saved.get('project') as SavedStore);
-      expect((await readdir(repository.scratch)).filter((name) => /^(project|sqlite|pipe|empty)-/.test(name))).toEqual([]);
+      expect((await readdir(repository.scratch)).filter((name) => /^(made|pipe|empty)-/.test(name))).toEqual([]);
 
       await otherName(p);
       // A database that does not run fails the backup, however good the plan was.

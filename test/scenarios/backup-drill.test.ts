@@ -268,11 +268,14 @@ test('too little disk or memory is said before anything is made, and is no pass'
   const greedy = await spoiled('memory', async ({ manifest, set, restic }) => {
     const project = manifest.stores.find(({ kind }) => kind === 'project');
     const tree = join(p.folder, 'greedy');
-    expect((await restic.run(['restore', project?.snapshot ?? '', '--target', tree])).code).toBe(0);
+    expect((await restic.run(['restore', `${project?.snapshot}:${project?.path}`, '--target', tree])).code).toBe(0);
     const text = await readFile(join(tree, 'compose.resolved.yaml'), 'utf8');
     await writeFile(join(tree, 'compose.resolved.yaml'), text.replace('"134217728"', '"966367641600"'));
     const saved = await saveFolder(restic, { folder: tree, tags: tagsOf(p.name, set.set, 'project'), exclude: [], host: 'here' });
-    return { ...manifest, stores: manifest.stores.map((store) => (store === project ? { ...store, snapshot: saved.snapshot } : store)) };
+    return {
+      ...manifest,
+      stores: manifest.stores.map((store) => (store === project ? { ...store, snapshot: saved.snapshot, path: '/' } : store)),
+    };
   });
   await failsWith(await drill([], greedy), 4, 'DRILL_IMPOSSIBLE', 'the services may take 900', 'of memory');
   expect((await readResults(p.state, p.name)).at(-1)).toMatchObject({ kind: 'drill', ok: false, code: 'DRILL_IMPOSSIBLE' });

@@ -162,7 +162,7 @@ test('a run saves everything as one set, with hooks before and after, and says t
   expect(await hooksOf()).toBe('pre post');
   const [set] = await sets();
   expect(set?.complete).toBe(true);
-  expect(set?.snapshots.map(({ store }) => store).sort()).toEqual(
+  expect(set?.snapshots.flatMap(({ stores }) => stores).sort()).toEqual(
     ['db/postgres-roles', 'db/postgres/postgres', 'manifest', 'paused/files/one', 'project', 'stopped/files/two'].sort(),
   );
   expect(await Promise.all(['db', 'paused', 'stopped'].map(stateOf))).toEqual(['running', 'running', 'running']);
@@ -188,7 +188,7 @@ test('killed in the middle of a dump: no snapshot of the set counts, the next ru
   await lock;
   const [dead] = await sets();
   expect(dead?.complete).toBe(false);
-  expect(dead?.snapshots.map(({ store }) => store)).toEqual(['db/postgres-roles']);
+  expect(dead?.snapshots.flatMap(({ stores }) => stores)).toEqual(['db/postgres-roles']);
   const next = await backup(['run', '--only', 'db']);
   expect(next.code, next.err).toBe(0);
   expect(next.err).toContain(`set ${dead?.set} is not finished: what was saved of it is taken back`);

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { COMPOSE } from '../../docker/labels.ts';
 import { Failure } from '../../kit/errors.ts';
 import { PROJECT_RECORD, type ProjectRecord, RESOLVED_MODEL } from '../files/project.ts';
@@ -26,7 +27,7 @@ export async function readSavedProject(restic: Restic, { stores, set }: Manifest
     });
   }
   const read = async (file: string): Promise<unknown> => {
-    const result = await restic.run(['dump', '--no-lock', store.snapshot, `/${file}`]);
+    const result = await restic.run(['dump', '--no-lock', store.snapshot, join(store.path, file)]);
     if (result.code !== 0) throw resticFailure(result, `read ${file} of set ${set}`, restic.repository);
     try {
       return JSON.parse(result.stdout);

@@ -24,10 +24,17 @@ interface Listed {
  * Facts of a folder on disk. Of an unchanged folder they equal those of its snapshot; `exclude` are the store's patterns (files/exclude.ts).
  * Sockets do not count: restic does not save them.
  */
-export async function folderFacts(folder: string, exclude: readonly string[] = []): Promise<FileFacts> {
+export const folderFacts = async (folder: string, exclude: readonly string[] = []): Promise<FileFacts> =>
+  (await factsUpTo(Number.POSITIVE_INFINITY, folder, exclude)) ?? NO_FILES;
+
+/** The same of a folder with at most so many entries; undefined when it has more. */
+export async function factsUpTo(entries: number, folder: string, exclude: readonly string[]): Promise<FileFacts | undefined> {
   const isOut = excluder(exclude);
   const count = counter();
+  let seen = 0;
   await walk(folder, ({ path, stat }) => {
+    seen += 1;
+    if (seen > entries) return 'stop';
     const text = path.toString('utf8');
     if (isOut(text)) return 'skip';
     const kind = kindOf(stat);
@@ -37,7 +44,7 @@ export async function folderFacts(folder: string, exclude: readonly string[] = [
     count.add({ kind, path: text, mode: Number(mode & 0o7777n), uid: Number(uid), gid: Number(gid), size: Number(size), mtime: seconds });
     return undefined;
   });
-  return count.facts();
+  return seen > entries ? undefined : count.facts();
 }
 
 /** Facts of what a snapshot of a folder holds. Throws REPOSITORY_*. */

@@ -23,7 +23,7 @@ import { run } from '../../kit/spawn.ts';
 import type { FileFacts, SavedStore } from '../model.ts';
 import { folderFacts } from './facts.ts';
 import { mountPointOf, readMounts } from './mounts.ts';
-import { type FilesStore, saveDatabases, saveFiles } from './save-files.ts';
+import { type FilesStore, makeDatabases, saveFiles } from './save-files.ts';
 import { databaseFacts } from './sqlite.ts';
 
 let repository: TestRepository;
@@ -268,9 +268,9 @@ describe('SQLite', () => {
     try {
       await new Promise((resolve) => writer.stdout.once('data', resolve));
       const store = storeOf(folder, { kind: 'sqlite', id: 'web/sqlite/uploads', databases: ['app.db'] });
-      const saved = await saveDatabases(repository.restic, store, options());
+      const restored = await fresh();
+      const saved = await makeDatabases(store, restored, options());
       expect(writer.exitCode).toBeNull();
-      const restored = await repository.restore(saved.snapshot);
       const rows = (facts: unknown) => (facts as { tables: { name: string; rows: number }[] }).tables;
       const [a, b] = rows(saved.facts);
       expect([a?.name, b?.name]).toEqual(['app.db/a', 'app.db/b']);
@@ -284,7 +284,6 @@ describe('SQLite', () => {
     } finally {
       writer.kill('SIGKILL');
     }
-    expect((await readdir(repository.scratch)).filter((name) => name.startsWith('sqlite-'))).toEqual([]);
   });
 
   test('copies that do not fit are not begun', async () => {
@@ -295,7 +294,7 @@ describe('SQLite', () => {
     expect(await run('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small])).toMatchObject({ code: 0 });
     try {
       const store = storeOf(folder, { kind: 'sqlite', id: 'web/sqlite/uploads', databases: ['app.db'] });
-      await expect(saveDatabases(repository.restic, store, { ...options(), scratch: small })).rejects.toMatchObject({
+      await expect(makeDatabases(store, small, options())).rejects.toMatchObject({
         code: 'DISK_FULL',
         where: small,
       });
@@ -305,13 +304,13 @@ describe('SQLite', () => {
     }
   });
 
-  test('a damaged database fails and leaves no snapshot; one that is gone is named', async () => {
+  test('a damaged database fails; one that is gone is named', async () => {
     const folder = await fresh();
     await mkdir(join(folder, 'deep'));
     fill(join(folder, 'deep/good.db'), 'delete', 10);
     fill(join(folder, 'bad.db'), 'delete', 20_000);
     const store = storeOf(folder, { kind: 'sqlite', id: 'web/sqlite/uploads', databases: ['deep/good.db', 'gone.db'] });
-    const saved = await saveDatabases(repository.restic, store, options());
+    const saved = await makeDatabases(store, await fresh(), options());
     expect(saved).toMatchObject({
       vanished: ['gone.db'],
       facts: { tables: [{ name: 'deep/good.db/a', rows: 10 }, { name: 'deep/good.db/b', rows: 10 }, { rows: 0 }] },
@@ -319,11 +318,9 @@ describe('SQLite', () => {
     const file = await open(join(folder, 'bad.db'), 'r+');
     await file.write(Buffer.alloc(4096, 0x5a), 0, 4096, 3 * 4096);
     await file.close();
-    const before = (await repository.snapshots()).length;
-    await expect(saveDatabases(repository.restic, { ...store, databases: ['bad.db'] }, options())).rejects.toMatchObject({
+    await expect(makeDatabases({ ...store, databases: ['bad.db'] }, await fresh(), options())).rejects.toMatchObject({
       code: 'BACKUP_FAILED',
       message: expect.stringContaining('the SQLite database bad.db cannot be copied whole'),
     });
-    expect((await repository.snapshots()).length).toBe(before);
   });
 });

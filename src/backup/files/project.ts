@@ -1,20 +1,18 @@
 import { createHash } from 'node:crypto';
-import { chmod, constants, copyFile, lchown, mkdir, mkdtemp, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { chmod, constants, copyFile, lchown, mkdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { certificateText, fileNameOf } from '../../edge/certificates/store.ts';
 import { storageFailure } from '../../kit/files.ts';
 import type { Project } from '../../project/model.ts';
 import { observeImages } from '../discover/images.ts';
-import type { BackupWorld, PlannedStore, SavedStore } from '../model.ts';
-import type { Restic } from '../restic/program.ts';
-import { saveFolder } from '../restic/save.ts';
+import type { BackupWorld, PlannedStore } from '../model.ts';
 import { folderFacts } from './facts.ts';
 import { isWithin } from './mounts.ts';
-import type { SaveOptions } from './save-files.ts';
+import type { MadeContent } from './save-files.ts';
 import { copyDatabase, isDatabase } from './sqlite.ts';
 
 /**
- * The snapshot of a project's own files:
+ * The folder of a project's own files in a set:
  *
  *     project.json             ProjectRecord
  *     compose.resolved.yaml    Compose's resolved model, dollars doubled: a compose file by itself. Holds secrets
@@ -43,28 +41,26 @@ export const PROJECT_RECORD = 'project.json';
 export const RESOLVED_MODEL = 'compose.resolved.yaml';
 export const IMAGES_RECORD = 'images.json';
 
-/** Where a file lies in the snapshot. Pure. */
+/** Where a file lies in that folder. Pure. */
 export const savedPath = (file: string, folder: string): string =>
   isWithin(file, folder) ? join('files', relative(folder, file)) : join('outside', file);
 
 /** SHA-256 of Compose's resolved model. */
 export const composeHash = ({ resolved }: Project): string => createHash('sha256').update(resolved).digest('hex');
 
-/** Saves the project's own files as one snapshot. Throws REPOSITORY_*, DISK_FULL. */
-export async function saveProject(
-  { project, docker, stateFolder }: BackupWorld,
-  restic: Restic,
+/** Copies the project's own files into an empty folder. Throws DISK_FULL. */
+export async function makeProject(
+  { project, docker, stateFolder, signal }: BackupWorld,
   { files }: Extract<PlannedStore, { kind: 'project' }>,
-  options: SaveOptions,
-): Promise<Omit<SavedStore, 'id' | 'kind' | 'service' | 'name' | 'startedAt' | 'endedAt'>> {
+  folder: string,
+): Promise<MadeContent> {
   const contentAt = new Date().toISOString();
-  const folder = await mkdtemp(join(options.scratch, 'project-'));
   try {
     const vanished: string[] = [];
     const copied: ProjectRecord['files'] = [];
     for (const original of files) {
       const path = savedPath(original, project.folder);
-      if (await copyWithAttributes(original, join(folder, path), options)) copied.push({ path, original });
+      if (await copyWithAttributes(original, join(folder, path), signal)) copied.push({ path, original });
       else vanished.push(original);
     }
     const hosts = await writeCertificates(project, stateFolder, folder);
@@ -73,21 +69,9 @@ export async function saveProject(
     await writeFile(join(folder, IMAGES_RECORD), pretty(images), { mode: 0o600 });
     await writeFile(join(folder, PROJECT_RECORD), pretty(recordOf(project, copied, hosts)), { mode: 0o600 });
     const facts = await folderFacts(folder);
-    const saved = await saveFolder(restic, { ...options, folder, exclude: [] });
-    return {
-      tool: `restic ${restic.version}`,
-      snapshot: saved.snapshot,
-      path: '/',
-      bytes: saved.bytes,
-      added: saved.added,
-      contentAt,
-      facts,
-      ...(vanished.length > 0 ? { vanished } : {}),
-    };
+    return { path: '/', bytes: facts.bytes, contentAt, facts, ...(vanished.length > 0 ? { vanished } : {}) };
   } catch (error) {
     throw storageFailure(error, folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -111,7 +95,7 @@ function recordOf(project: Project, files: ProjectRecord['files'], hosts: string
 const pretty = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
 
 /** False when the file is gone. A link becomes the file that it leads to. */
-async function copyWithAttributes(from: string, to: string, { signal }: SaveOptions): Promise<boolean> {
+async function copyWithAttributes(from: string, to: string, signal: AbortSignal): Promise<boolean> {
   const found = await stat(from, { bigint: true }).catch(() => undefined);
   if (!found) return false;
   await mkdir(dirname(to), { recursive: true, mode: 0o700 });

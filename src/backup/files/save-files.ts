@@ -1,12 +1,12 @@
 import { mkdir, mkdtemp, realpath, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../../kit/errors.ts';
-import type { PlannedStore, SavedStore } from '../model.ts';
+import type { FileFacts, PlannedStore, SavedStore, Store } from '../model.ts';
 import { resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
 import { type Saved, saveFolder } from '../restic/save.ts';
 import { excluder, resticExcludes } from './exclude.ts';
-import { NO_FILES, snapshotFacts } from './facts.ts';
+import { factsUpTo, folderFacts, NO_FILES, snapshotFacts } from './facts.ts';
 import { lostMount, mountPointOf, readMounts, unmountedAt } from './mounts.ts';
 import { copyDatabases } from './sqlite.ts';
 import { walk } from './walk.ts';
@@ -27,7 +27,10 @@ export interface SaveOptions {
   previous?: SavedStore | undefined;
 }
 
-type Outcome = Omit<SavedStore, 'id' | 'kind' | 'service' | 'name' | 'startedAt' | 'endedAt'>;
+type Outcome = Omit<SavedStore, keyof Store | 'startedAt' | 'endedAt'>;
+
+/** What is known of a store that was made in a folder, before a snapshot has it. `path` counts from the folder. */
+export type MadeContent = Omit<Outcome, 'snapshot' | 'added' | 'tool'> & { tool?: string };
 
 /**
  * Saves a volume or a bound folder as one snapshot, whose root is the folder. Throws BACKUP_FAILED where the folder is missing, holds no file
@@ -44,8 +47,9 @@ export async function saveFiles(restic: Restic, store: FilesStore, options: Save
   }
   // restic compares patterns with the path that it finds itself in, where links are resolved.
   const folder = await realpath(store.folder);
+  const before = await factsUpTo(WALKED, folder, store.exclude);
   const saved = await saveFolder(restic, { ...options, folder, exclude: resticExcludes(folder, store.exclude) });
-  const facts = await snapshotFacts(restic, saved.snapshot);
+  const facts = (await undisturbed(folder, store, before, saved)) ?? (await snapshotFacts(restic, saved.snapshot));
   if (facts.files === 0 && !store.mayBeEmpty) {
     await forget(restic, saved.snapshot);
     throw emptyFailure(store);
@@ -53,25 +57,42 @@ export async function saveFiles(restic: Restic, store: FilesStore, options: Save
   return outcome(restic, saved, { contentAt, facts: store.volume === undefined ? { ...facts, mountPoint } : facts, origin });
 }
 
+/** Up to so many entries it takes less time to look at a folder twice than restic takes to make its key for the list of a snapshot. */
+const WALKED = 10_000;
+
+/** The folder's own facts, where it was the same before and after it was read and restic counted the same: then the snapshot's are no others. */
+async function undisturbed(
+  folder: string,
+  { exclude }: FilesStore,
+  before: FileFacts | undefined,
+  { files, bytes, vanished }: Saved,
+): Promise<FileFacts | undefined> {
+  if (!before || vanished.length > 0 || files !== before.files || bytes !== before.bytes) return undefined;
+  const after = await factsUpTo(WALKED, folder, exclude);
+  return after?.listing === before.listing ? before : undefined;
+}
+
 /**
- * Saves the SQLite databases of a volume or bound folder, each as it was at one moment, in one snapshot that has them where they lie in the folder.
- * Throws BACKUP_FAILED for a damaged one, DISK_FULL where the copies do not fit into `scratch`, and REPOSITORY_*.
+ * Copies the SQLite databases of a volume or bound folder into an empty folder, where they lie as in it, each as it was at one moment. Throws
+ * BACKUP_FAILED for a damaged one, DISK_FULL where the copies do not fit.
  */
-export async function saveDatabases(restic: Restic, store: FilesStore, options: SaveOptions): Promise<Outcome> {
-  const { origin } = await requireFolder(store, options.previous);
-  const { scratch, signal } = options;
-  const copied = await copyDatabases(store.folder, store.databases ?? [], { scratch, signal, store: store.id });
-  options.onSettled?.();
-  try {
-    const saved = await saveFolder(restic, { ...options, folder: copied.folder, exclude: [] });
-    return {
-      ...outcome(restic, saved, { ...copied, origin }),
-      tool: `SQLite ${process.versions.sqlite}, restic ${restic.version}`,
-      ...(copied.vanished.length > 0 ? { vanished: copied.vanished } : {}),
-    };
-  } finally {
-    await rm(copied.folder, { recursive: true, force: true });
-  }
+export async function makeDatabases(
+  store: FilesStore,
+  folder: string,
+  { previous, signal }: Pick<SaveOptions, 'previous' | 'signal'>,
+): Promise<MadeContent> {
+  const { origin } = await requireFolder(store, previous);
+  const { facts, contentAt, vanished } = await copyDatabases(store.folder, store.databases ?? [], folder, { signal, store: store.id });
+  const { bytes } = await folderFacts(folder);
+  return {
+    tool: `SQLite ${process.versions.sqlite}`,
+    path: '/',
+    bytes,
+    contentAt,
+    facts,
+    origin,
+    ...(vanished.length > 0 ? { vanished } : {}),
+  };
 }
 
 const outcome = (

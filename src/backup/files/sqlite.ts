@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { chmod, lchown, lstat, mkdir, mkdtemp, rm, stat, statfs, utimes } from 'node:fs/promises';
+import { chmod, lchown, lstat, mkdir, stat, statfs, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
 import { Failure } from '../../kit/errors.ts';
@@ -33,8 +33,6 @@ const BUSY_MS = 60_000;
 const PAGES_AT_ONCE = 8192;
 
 export interface Copied {
-  /** Temporary; to be removed by the caller. The databases lie in it as they lie in the source. */
-  folder: string;
   facts: Facts;
   /** The moment that the oldest of the copies is of. */
   contentAt: string;
@@ -42,37 +40,32 @@ export interface Copied {
 }
 
 /**
- * Copies databases that may be written to meanwhile, each as it was at one moment, into a new folder in `scratch`, with owners and modes as
- * they are. Throws BACKUP_FAILED for a damaged one and DISK_FULL before it begins where the copies do not fit.
+ * Copies databases that may be written to meanwhile, each as it was at one moment, into an empty folder, where they lie as in the source, with owners
+ * and modes as they are. Throws BACKUP_FAILED for a damaged one and DISK_FULL before it begins where the copies do not fit.
  */
 export async function copyDatabases(
   source: string,
   databases: readonly string[],
-  { scratch, store, signal }: { scratch: string; store: string; signal: AbortSignal },
+  folder: string,
+  { store, signal }: { store: string; signal: AbortSignal },
 ): Promise<Copied> {
-  await refuseFullDisk(source, databases, scratch);
-  const folder = await mkdtemp(join(scratch, 'sqlite-'));
+  await refuseFullDisk(source, databases, folder);
   const contentAt = new Date().toISOString();
   const tables: TableFact[] = [];
   const vanished: string[] = [];
-  try {
-    for (const name of databases) {
-      signal.throwIfAborted();
-      if (!(await lstat(join(source, name)).catch(() => undefined))) {
-        vanished.push(name);
-        continue;
-      }
-      const copy = join(folder, name);
-      await makeFolders(source, folder, dirname(name));
-      await copyDatabase(join(source, name), copy, { store, name, signal });
-      tables.push(...inspect(copy, { store, name, check: 'quick_check' }));
-      await takeAttributes(join(source, name), copy);
+  for (const name of databases) {
+    signal.throwIfAborted();
+    if (!(await lstat(join(source, name)).catch(() => undefined))) {
+      vanished.push(name);
+      continue;
     }
-    return { folder, facts: { kind: 'tables', tables }, contentAt, vanished };
-  } catch (error) {
-    await rm(folder, { recursive: true, force: true });
-    throw error;
+    const copy = join(folder, name);
+    await makeFolders(source, folder, dirname(name));
+    await copyDatabase(join(source, name), copy, { store, name, signal });
+    tables.push(...inspect(copy, { store, name, check: 'quick_check' }));
+    await takeAttributes(join(source, name), copy);
   }
+  return { facts: { kind: 'tables', tables }, contentAt, vanished };
 }
 
 /** Rows of every table of every database in a folder, each database fully checked: what `copyDatabases` said of it. Throws BACKUP_FAILED for a damaged one. */

@@ -4,7 +4,13 @@ import { saveFolder } from '../restic/save.ts';
 
 const complaint = (item: string, message: string): string =>
   JSON.stringify({ message_type: 'error', error: { message }, during: 'archival', item });
-const SUMMARY = JSON.stringify({ message_type: 'summary', snapshot_id: 'abcdef0123', total_bytes_processed: 7, data_added_packed: 3 });
+const SUMMARY = JSON.stringify({
+  message_type: 'summary',
+  snapshot_id: 'abcdef0123',
+  total_files_processed: 2,
+  total_bytes_processed: 7,
+  data_added_packed: 3,
+});
 
 /** Answers as restic does when it could not read everything: exit code 3, and a snapshot all the same. */
 function incomplete(complaints: string[]): { restic: Restic; asked: string[][] } {
@@ -24,7 +30,7 @@ const folder = { folder: '/data', tags: [], exclude: [], host: 'here' };
 
 test('files that the application removed meanwhile are named, and the snapshot stays', async () => {
   const { restic, asked } = incomplete([complaint('/data/a', 'llistxattr /data/a: no such file or directory')]);
-  expect(await saveFolder(restic, folder)).toEqual({ snapshot: 'abcdef0123', bytes: 7, added: 3, vanished: ['/data/a'] });
+  expect(await saveFolder(restic, folder)).toEqual({ snapshot: 'abcdef0123', files: 2, bytes: 7, added: 3, vanished: ['/data/a'] });
   expect(asked.map(([command]) => command)).toEqual(['backup']);
 });
 

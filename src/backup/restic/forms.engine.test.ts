@@ -86,7 +86,7 @@ async function savesAndGivesBack(form: Form, kind: Kind): Promise<void> {
   const files = await saveFolder(restic, { folder: source, tags: tagsOf('shop', 'one', 'files'), exclude: [], host: 'here' });
   const [set] = await listSets(restic, 'shop');
   expect(set).toMatchObject({ set: 'one', complete: true, host: 'here' });
-  expect(set?.snapshots.map(({ store }) => store)).toEqual(['manifest', 'files']);
+  expect(set?.snapshots.flatMap(({ stores }) => stores)).toEqual(['manifest', 'files']);
 
   const chunks: Uint8Array[] = [];
   for await (const chunk of restic.read(['dump', saved.snapshot, '/note'], 'read the note')) chunks.push(chunk);

@@ -10,6 +10,7 @@ import type { Restic } from './program.ts';
 
 export interface Saved {
   snapshot: string;
+  files: number;
   bytes: number;
   added: number;
   vanished: string[];
@@ -211,6 +212,7 @@ const tagArgs = (tags: readonly string[]): string[] => tags.flatMap((tag) => ['-
 
 const savedOf = (summary: ResticMessage, vanished: string[]): Saved => ({
   snapshot: summary.snapshot_id ?? '',
+  files: summary.total_files_processed ?? 0,
   bytes: summary.total_bytes_processed ?? 0,
   added: summary.data_added_packed ?? 0,
   vanished,

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { Failure } from '../../kit/errors.ts';
 import type { Project, Service } from '../../project/model.ts';
 import { RESOLVED_MODEL } from '../files/project.ts';
@@ -19,7 +20,7 @@ export async function readProjectFile(restic: Restic, { set, stores }: Pick<Mani
       next: 'take a set of the whole project: composure backup list',
     });
   }
-  const result = await restic.run(['dump', '--no-lock', own.snapshot, `/${name}`]);
+  const result = await restic.run(['dump', '--no-lock', own.snapshot, join(own.path, name)]);
   if (result.code !== 0) throw resticFailure(result, `read ${name} of set ${set}`, restic.repository);
   return result.stdout;
 }

@@ -46,9 +46,10 @@ export function runBackup(world: BackupWorld, request: RunRequest): Promise<RunD
       await endHoldsOfDead(world, { project: project.name, waitMs: 10_000 });
       await removeLeftOvers(world.docker);
       const restic = await request.open();
-      // Each call of restic costs half a second for its key alone, so what can be asked at once is.
-      const [sets, brokeOff, plan, images, release] = await Promise.all([
-        listSets(restic, project.name),
+      // Each call of restic costs half a second for its key alone, so what can be asked at once is, and nobody waits for what comes later.
+      const previous = listSets(restic, project.name).then((sets) => storesOf(world, restic, sets.find(isWhole)));
+      previous.catch(() => {});
+      const [brokeOff, plan, images, release] = await Promise.all([
         didBreakOff(stateFolder, project.name),
         observeStores(world).then((observed) => planBackup(project, observed)),
         observeImages(world.docker, project),
@@ -57,7 +58,6 @@ export function runBackup(world: BackupWorld, request: RunRequest): Promise<RunD
       ]);
       await takeBackKilled(world, restic);
       if (brokeOff) await indexLoosePacks(world, restic);
-      const previous = await storesOf(world, restic, sets.find(isWhole));
       for (const text of plan.warnings) report({ kind: 'warning', text });
       const stores = chosenStores(plan, request.only, Object.keys(project.services));
       const set = newSetId(new Date());

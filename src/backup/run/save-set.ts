@@ -12,8 +12,9 @@ import { runningPath } from '../places.ts';
 import { resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
 import { saveStream } from '../restic/save.ts';
+import { isMade, type MadeOptions, saveMade } from '../save-made.ts';
 import { saveStore } from '../save-store.ts';
-import { listSets, MANIFEST_FILE, rememberManifest, tagsOf } from '../sets.ts';
+import { listSets, MANIFEST_FILE, rememberManifest, sharedWith, tagsOf } from '../sets.ts';
 import { hold } from './hold.ts';
 import { runHook } from './hooks.ts';
 import { type Batch, inOrder } from './order.ts';
@@ -31,8 +32,8 @@ export interface SetRequest {
   safety?: boolean;
   /** Everything of the manifest that is known before the first store is saved. */
   about: Omit<Manifest, 'version' | 'stores' | 'startedAt' | 'endedAt' | 'set' | 'project' | 'host' | 'composure'>;
-  /** The stores of the last set, for comparing. */
-  previous?: readonly SavedStore[];
+  /** The stores of the last set, for comparing. Who disturbs nobody begins before they are known. */
+  previous?: Promise<readonly SavedStore[]>;
 }
 
 /** "20261124T061200Z-9f3a" */
@@ -85,8 +86,8 @@ export async function saveSet(world: BackupWorld, restic: Restic, request: SetRe
   }
 }
 
-const tagsFor = ({ project }: BackupWorld, { set, about: { only = [] }, safety }: SetRequest, store: string): string[] => [
-  ...tagsOf(project.name, set, store),
+const tagsFor = ({ project }: BackupWorld, { set, about: { only = [] }, safety }: SetRequest, ...stores: string[]): string[] => [
+  ...tagsOf(project.name, set, ...stores),
   ...only.map((service) => `only=${service}`),
   ...(safety ? ['safety'] : []),
 ];
@@ -138,6 +139,8 @@ async function saveBatch(
   const hooks = service === undefined ? undefined : world.project.services[service]?.backup;
   const saved: SavedStore[] = [];
   let fault: { error: unknown } | undefined;
+  // A repository that does not answer must not have cost anybody a standstill.
+  if (hooks?.pre || held.length > 0) await request.previous;
   try {
     if (service !== undefined && hooks?.pre) await runHook(world, service, 'pre', hooks.pre);
     saved.push(...(await saveFree(world, restic, request, databases, files)));
@@ -165,16 +168,20 @@ async function saveFree(
   databases: readonly PlannedStore[],
   files: readonly PlannedStore[],
 ): Promise<SavedStore[]> {
-  const settled = new Map(databases.map((store) => [store, Promise.withResolvers<void>()]));
-  return atOnce(restic.atOnce, [...databases, ...files], world.signal, async (store, signal) => {
-    const own = settled.get(store);
+  const made = [...databases, ...files].filter(isMade);
+  const first = [...databases.filter((store) => !isMade(store)).map((store) => [store]), ...(made.length > 0 ? [made] : [])];
+  const settled = new Map(first.map((stores) => [stores, Promise.withResolvers<void>()]));
+  const jobs = [...first, ...files.filter((store) => !isMade(store)).map((store) => [store])];
+  const saved = await atOnce(restic.atOnce, jobs, world.signal, async (stores, signal) => {
+    const own = settled.get(stores);
     if (own === undefined) await Promise.all([...settled.values()].map(({ promise }) => promise));
     try {
-      return await saveOne({ ...world, signal }, restic, request, store, own?.resolve);
+      return await saveTogether({ ...world, signal }, restic, request, stores, own?.resolve);
     } finally {
       own?.resolve();
     }
   });
+  return saved.flat();
 }
 
 /** Saves files while nobody writes to them. The project's lock is held meanwhile, so that no release moves the containers. */
@@ -199,7 +206,7 @@ async function saveHeld(
     report({ kind: 'step-done', step, text: '', ms: performance.now() - began });
     const saved: SavedStore[] = [];
     try {
-      for (const store of stores) saved.push(await saveOne(world, restic, request, store));
+      for (const store of stores) saved.push(...(await saveTogether(world, restic, request, [store])));
       const awake = await still.disturbed();
       if (awake !== undefined) {
         throw new Failure('BACKUP_FAILED', `${awake} ran while its files were read`, {
@@ -217,47 +224,59 @@ async function saveHeld(
   }
 }
 
-async function saveOne(
+/** Saves stores that are made as one snapshot, or a single other one. Each says how far it is by the lines of its own step. */
+async function saveTogether(
   world: BackupWorld,
   restic: Restic,
   request: SetRequest,
-  store: PlannedStore,
+  stores: readonly PlannedStore[],
   onSettled?: () => void,
-): Promise<SavedStore> {
-  const { host, signal } = world;
-  const { scratch, previous } = request;
+): Promise<SavedStore[]> {
+  const { host, report, signal } = world;
   signal.throwIfAborted();
   const began = performance.now();
-  const step = `store:${store.id}`;
-  world.report({ kind: 'step-start', step, text: `save ${store.id}` });
-  // Each store says how far it is by the lines of its own step.
-  const quiet: BackupWorld = { ...world, report: (event) => void (event.kind === 'warning' && world.report(event)) };
+  const steps = stores.map(({ id }) => ({ id, step: `store:${id}` }));
+  for (const { id, step } of steps) report({ kind: 'step-start', step, text: `save ${id}` });
+  const quiet: BackupWorld = { ...world, report: (event) => void (event.kind === 'warning' && report(event)) };
   const progress = (done: number, total: number | undefined): void =>
-    world.report({
+    report({
       kind: 'step-progress',
-      step,
+      step: steps[0]?.step ?? '',
       text: total === undefined ? formatBytes(done) : `${formatBytes(done)} of ${formatBytes(total)}`,
     });
+  const options = { tags: tagsFor(world, request, ...stores.map(({ id }) => id)), scratch: request.scratch, host, onSettled };
   try {
-    const saved = await saveStore(quiet, watched(restic, signal, progress), store, {
-      tags: tagsFor(world, request, store.id),
-      scratch,
-      host,
-      onSettled,
-      previous: previous?.find(({ id }) => id === store.id),
-    });
-    const vanished = saved.vanished?.length ?? 0;
-    world.report({
-      kind: 'step-done',
-      step,
-      text: `${formatBytes(saved.bytes)}, ${formatBytes(saved.added)} new${vanished > 0 ? `, ${vanished} files vanished while they were read` : ''}`,
-      ms: performance.now() - began,
-    });
+    const saved = await saveStores(quiet, watched(restic, signal, progress), stores, request.previous, options);
+    for (const store of saved) {
+      const shared = sharedWith(saved, store);
+      const text = shared === undefined ? doneText(store) : `${formatBytes(store.bytes)}, with ${shared}`;
+      report({ kind: 'step-done', step: `store:${store.id}`, text, ms: performance.now() - began });
+    }
     return saved;
   } catch (error) {
-    world.report({ kind: 'step-failed', step, text: '', ms: performance.now() - began });
+    for (const { step } of steps) report({ kind: 'step-failed', step, text: '', ms: performance.now() - began });
     throw error;
   }
+}
+
+async function saveStores(
+  world: BackupWorld,
+  restic: Restic,
+  stores: readonly PlannedStore[],
+  previous: SetRequest['previous'],
+  options: Omit<MadeOptions, 'previous'>,
+): Promise<SavedStore[]> {
+  // A dump has nothing that it could be compared with.
+  const isFolder = stores.some(({ kind }) => kind === 'files' || kind === 'sqlite');
+  const before = isFolder ? await previous : undefined;
+  const [store] = stores;
+  if (!store || isMade(store)) return saveMade(world, restic, stores, { ...options, previous: before });
+  return [await saveStore(world, restic, store, { ...options, previous: before?.find(({ id }) => id === store.id) })];
+}
+
+function doneText({ bytes, added, vanished = [] }: SavedStore): string {
+  const gone = vanished.length > 0 ? `, ${vanished.length} files vanished while they were read` : '';
+  return `${formatBytes(bytes)}, ${formatBytes(added)} new${gone}`;
 }
 
 /** restic that ends with the command, and that says how far it is. */

@@ -26,7 +26,7 @@ export async function backupListCommand(io: Io, flags: ProjectFlags, loading: Pr
   const rows = listed.map((set) => [
     set.set,
     second(set.at),
-    `${set.snapshots.filter(({ store }) => store !== 'manifest').length}`,
+    `${set.snapshots.flatMap(({ stores }) => stores).filter((store) => store !== 'manifest').length}`,
     set.host,
     set.complete ? provenText(set.proven) : 'incomplete: does not count',
     [...(set.safety ? ['before a restore'] : []), ...(set.only ? [`only ${set.only.join(', ')}`] : [])].join(', '),
