@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ScenarioProject } from '../../test/support/scenario.ts';
 import { must } from '../support/must.ts';
@@ -58,8 +58,11 @@ const COPY_SQLITE = `const { backup, DatabaseSync } = require('node:sqlite');
 const from = new DatabaseSync(process.argv[1], { readOnly: true });
 backup(from, process.argv[2]).then(() => from.close());`;
 
-/** A script as a careful hand writes it: the SQLite database by its backup command, one call of restic for the files and one for the dump. */
-export function plainRestic({ files, database, place }: Subject): Method {
+/**
+ * A script as a careful hand writes it: one call of restic for files (a copy of the SQLite database by its backup command, the server's roles, the
+ * project's own folder) and one for the dump.
+ */
+export function plainRestic({ project, files, database, place }: Subject): Method {
   const repository = join(place, 'restic');
   const copies = join(place, 'restic-copies');
   const restic = (args: string[]) =>
@@ -76,7 +79,8 @@ export function plainRestic({ files, database, place }: Subject): Method {
       await rm(copies, { recursive: true, force: true });
       await mkdir(copies);
       await must(process.execPath, ['-e', COPY_SQLITE, join(files, 'app.sqlite'), join(copies, 'app.sqlite')]);
-      await restic(['backup', '--tag', 'files', '--exclude', join(files, 'app.sqlite*'), files, copies]);
+      await writeFile(join(copies, 'roles.sql'), await must('docker', ['exec', database, 'pg_dumpall', '-U', 'postgres', '--roles-only']));
+      await restic(['backup', '--tag', 'files', '--exclude', join(files, 'app.sqlite*'), files, copies, project.folder]);
       await restic([
         'backup',
         '--tag',

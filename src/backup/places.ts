@@ -24,6 +24,9 @@ export const historyPath = (state: string, project: string): string => join(back
 /** The set that a run is at work on. */
 export const runningPath = (state: string, project: string): string => join(backupFolder(state, project), 'running.json');
 
+/** The manifest of the last set of the whole project that was made here. */
+export const lastSetPath = (state: string, project: string): string => join(backupFolder(state, project), 'last-set.json');
+
 export const holdsFolder = (state: string, project: string): string => join(backupFolder(state, project), 'holds');
 
 /** What the agent has to know to run the project's backups. */

@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { Failure } from '../../kit/errors.ts';
+import { readFileIfThere, writeFileDurably } from '../../kit/files.ts';
+import type { Project } from '../../project/model.ts';
 import { readCurrentRelease } from '../../state/releases.ts';
 import { observeImages } from '../discover/images.ts';
 import { observeStores } from '../discover/observe.ts';
 import { planBackup } from '../discover/plan.ts';
-import type { BackupPlan, BackupSet, BackupWorld, Manifest, SavedStore } from '../model.ts';
+import type { BackupPlan, BackupSet, BackupWorld, Manifest, PlannedStore, SavedStore } from '../model.ts';
+import { lastSetPath } from '../places.ts';
 import type { Restic } from '../restic/program.ts';
 import { didBreakOff, indexLoosePacks } from '../resume.ts';
 import { isWhole, knownManifest, listSets } from '../sets.ts';
@@ -37,18 +40,18 @@ export interface RunDone extends Outcome {
  * Throws BACKUP_FAILED, BACKUP_NOT_SET_UP, SERVICE_UNKNOWN, LOCKED, REPOSITORY_*, RESTIC_MISSING, DISK_FULL, INTERRUPTED.
  */
 export function runBackup(world: BackupWorld, request: RunRequest): Promise<RunDone> {
-  return recorded(world, { kind: 'run', scheduled: request.scheduled }, (known) => {
+  return recorded(world, { kind: 'run', scheduled: request.scheduled }, (outcome) => {
     const only = request.only.length > 0 ? { only: [...request.only].sort() } : {};
-    Object.assign(known, only);
+    Object.assign(outcome, only);
     return withBackupLock(world, 'backup', request.waitMs, async (scratch) => {
       const began = performance.now();
       const { project, stateFolder, report } = world;
       await endHoldsOfDead(world, { project: project.name, waitMs: 10_000 });
       await removeLeftOvers(world.docker);
       const restic = await request.open();
-      // Each call of restic costs half a second for its key alone, so what can be asked at once is, and nobody waits for what comes later.
-      const previous = listSets(restic, project.name).then((sets) => storesOf(world, restic, sets.find(isWhole)));
-      previous.catch(() => {});
+      // Each call of restic costs half a second for its key alone, so what can be asked at once is, and only what is not known here.
+      const known = await readLastStores(world);
+      const asked = known === undefined ? askLastStores(world, restic) : undefined;
       const [brokeOff, plan, images, release] = await Promise.all([
         didBreakOff(stateFolder, project.name),
         observeStores(world).then((observed) => planBackup(project, observed)),
@@ -61,7 +64,8 @@ export function runBackup(world: BackupWorld, request: RunRequest): Promise<RunD
       for (const text of plan.warnings) report({ kind: 'warning', text });
       const stores = chosenStores(plan, request.only, Object.keys(project.services));
       const set = newSetId(new Date());
-      known.set = set;
+      outcome.set = set;
+      const previous = asked ?? (disturbs(project, stores) ? askLastStores(world, restic) : Promise.resolve(known ?? []));
       const manifest = await saveSet(world, restic, {
         set,
         stores,
@@ -74,6 +78,8 @@ export function runBackup(world: BackupWorld, request: RunRequest): Promise<RunD
           ...only,
         },
       });
+      if (manifest.only === undefined)
+        await writeFileDurably(lastSetPath(stateFolder, project.name), JSON.stringify(manifest)).catch(() => {});
       const sum = (field: 'bytes' | 'added'): number => manifest.stores.reduce((total, store) => total + store[field], 0);
       const seconds = Math.round((performance.now() - began) / 100) / 10;
       return {
@@ -106,7 +112,29 @@ async function clearDeadLocks({ report }: BackupWorld, restic: Restic): Promise<
   for (const { hostname, pid, why } of removed) report({ kind: 'note', text: `removed a dead lock of ${hostname} (pid ${pid}): ${why}` });
 }
 
-/** What the newest set of the whole project holds; a disk that was mounted then and is not now is noticed by it. */
+/** Containers are paused or stopped for it, or commands run in them: it has to be known before that the repository answers. */
+const disturbs = ({ services }: Project, stores: readonly PlannedStore[]): boolean =>
+  stores.some((store) => (store.kind === 'files' && store.consistency !== 'none') || services[store.service]?.backup?.pre !== undefined);
+
+/** What the last set of the whole project holds that was made here; a disk that was mounted then and is not now is noticed by it. */
+async function readLastStores({ stateFolder, project }: BackupWorld): Promise<SavedStore[] | undefined> {
+  const text = await readFileIfThere(lastSetPath(stateFolder, project.name));
+  if (text === undefined) return undefined;
+  try {
+    return (JSON.parse(text) as Manifest).stores;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The same of the newest set in the repository. */
+function askLastStores(world: BackupWorld, restic: Restic): Promise<SavedStore[]> {
+  const asked = listSets(restic, world.project.name).then((sets) => storesOf(world, restic, sets.find(isWhole)));
+  // Who needs it hears of it.
+  asked.catch(() => {});
+  return asked;
+}
+
 async function storesOf({ report }: BackupWorld, restic: Restic, last: BackupSet | undefined): Promise<SavedStore[]> {
   if (last === undefined) return [];
   try {

@@ -124,7 +124,7 @@ async function takeBack({ project, report }: BackupWorld, restic: Restic, set: s
   } catch (error) {
     report({
       kind: 'warning',
-      text: `the unfinished set ${set} is still in the repository and does not count: ${(error as Error).message}`,
+      text: `what there is of the unfinished set ${set} could not be taken back, and does not count: ${(error as Error).message}`,
     });
     return true;
   }
