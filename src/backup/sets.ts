@@ -128,15 +128,24 @@ export async function readManifest(restic: Restic, { set, manifest }: Pick<Backu
 }
 
 /**
- * The same from this machine's cache, where the snapshot was read before: its id stands for its content. For comparing only: who restores reads what is in
- * the repository.
+ * The same from this machine's cache, where the snapshot was read before: its id stands for its content. What cannot be used there is read from the
+ * repository. Who proves a set reads what is in the repository in any case: with readManifest.
  */
 export async function knownManifest(restic: Restic, found: Pick<BackupSet, 'set' | 'manifest'>): Promise<Manifest> {
-  const known = found.manifest === undefined ? undefined : await readFileIfThere(cachePath(restic, found.manifest));
-  if (known !== undefined) return parseManifest(known, found.set);
+  const known = found.manifest === undefined ? undefined : await recall(restic, found.manifest, found.set);
+  if (known !== undefined) return known;
   const manifest = await readManifest(restic, found);
   if (found.manifest !== undefined) await rememberManifest(restic, found.manifest, manifest);
   return manifest;
+}
+
+async function recall(restic: Restic, snapshot: string, set: string): Promise<Manifest | undefined> {
+  try {
+    const text = await readFileIfThere(cachePath(restic, snapshot));
+    return text === undefined ? undefined : parseManifest(text, set);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A machine that cannot keep it reads it again. */

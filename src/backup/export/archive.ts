@@ -4,7 +4,7 @@ import type { Manifest, SavedStore } from '../model.ts';
 import type { Restic } from '../restic/program.ts';
 import { isFolder, placeOf, rootOf } from './place.ts';
 import { exportReadme } from './readme.ts';
-import { END, file, memberHeader, padding } from './tar.ts';
+import { END, file, folder, memberHeader, padding } from './tar.ts';
 import { underFolder } from './tar-read.ts';
 
 /**
@@ -21,7 +21,7 @@ export async function* archiveOf(restic: Restic, manifest: Manifest, report: Rep
     report({ kind: 'step-start', step: `export:${store.id}`, text: `read ${store.id}` });
     try {
       yield* isFolder(store)
-        ? underFolder(readStore(restic, store, manifest.set, signal), `${root}/${placeOf(store)}`)
+        ? folderOf(restic, store, manifest.set, `${root}/${placeOf(store)}`, modified, signal)
         : dumpFile(restic, store, manifest.set, `${root}/${placeOf(store)}`, modified, signal);
     } catch (error) {
       report({ kind: 'step-failed', step: `export:${store.id}`, text: (error as Error).message, ms: performance.now() - began });
@@ -42,7 +42,7 @@ function* textFile(name: string, text: string, modified: number): Generator<Uint
 /** A dump's bytes, or a folder's as a tar archive. */
 export const readStore = (restic: Restic, store: SavedStore, set: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void> =>
   restic.read(
-    isFolder(store) ? ['dump', '--archive', 'tar', store.snapshot, '/'] : ['dump', store.snapshot, store.path],
+    isFolder(store) ? ['dump', '--archive', 'tar', `${store.snapshot}:${store.path}`, '/'] : ['dump', store.snapshot, store.path],
     `read ${store.id} of set ${set}`,
     { signal },
   );
@@ -62,11 +62,28 @@ async function* dumpFile(
     if (read > store.bytes) break;
     yield chunk;
   }
-  if (read !== store.bytes) {
-    throw new Failure('REPOSITORY_FAILED', `${store.id} of set ${set} is not as long as its manifest says`, {
-      where: store.snapshot.slice(0, 8),
-      next: 'composure backup verify --all reads everything and says what is damaged; take another set until then',
-    });
-  }
+  requireLength(store, set, read);
   yield padding(store.bytes);
+}
+
+/** Throws REPOSITORY_FAILED where a dump came out shorter or longer than it was saved. */
+export function requireLength(store: SavedStore, set: string, bytes: number): void {
+  if (bytes === store.bytes) return;
+  throw new Failure('REPOSITORY_FAILED', `${store.id} of set ${set} is not as long as its manifest says`, {
+    where: store.snapshot.slice(0, 8),
+    next: 'composure backup verify --all reads everything and says what is damaged; take another set until then',
+  });
+}
+
+/** restic’s archive does not have the folder itself, whose owner and mode stand in the manifest, and has nothing of an empty one. */
+async function* folderOf(
+  restic: Restic,
+  store: SavedStore,
+  set: string,
+  name: string,
+  modified: number,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  yield memberHeader(folder(name, modified, store.origin));
+  yield* underFolder(readStore(restic, store, set, signal), name);
 }

@@ -37,6 +37,15 @@ export const file = (name: string, size: number, modified: number): Member => ({
   more: {},
 });
 
+/** A folder, by default one that only its owner may read. */
+export const folder = (name: string, modified: number, { uid, gid, mode } = { uid: 0, gid: 0, mode: 0o700 }): Member => ({
+  ...file(`${name}/`, 0, modified),
+  type: '5',
+  mode: mode & 0o7777,
+  uid,
+  gid,
+});
+
 /** A member's header, preceded by one of pax where ustar has no room for what it says. Pure. */
 export function memberHeader(member: Member): Buffer {
   const records: Record<string, string> = { ...member.more };

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -19,6 +19,9 @@ afterEach(() => rm(top, { recursive: true, force: true }));
 const world = { report: () => {}, signal: new AbortController().signal } as unknown as StageWorld;
 const files = store('app/files/uploads', { origin: origin('/data', { volume: 'shop_uploads' }) });
 
+/** What every dump of the repository has. */
+const DUMP = 'a dump';
+
 /** A repository whose snapshots list these entries. What it is asked besides listing is noted. */
 function repository(entries: { path: string; type: string }[], asked: string[] = []): Restic {
   return {
@@ -30,11 +33,10 @@ function repository(entries: { path: string; type: string }[], asked: string[] =
       if (args[0] !== 'ls') asked.push(args.join(' '));
       else
         for (const entry of entries) options?.onLine?.(JSON.stringify({ message_type: 'node', struct_type: 'node', ...entry }), 'stdout');
+      if (args[0] === 'dump') await writeFile(args[2] ?? '', DUMP);
       return { code: 0, stdout: '', stderr: '' };
     },
-    async *read() {
-      yield Buffer.from('a dump');
-    },
+    read: async function* () {},
   };
 }
 
@@ -75,9 +77,9 @@ test.each([
 
 test.each(['../../evil', '/etc/evil', '..', 'a/../../evil', ''])('a store that is called %j has its place in the folder', async (name) => {
   const hostile = [
-    store('db/postgres/x', { path: `/${name}.dump` }),
+    store('db/postgres/x', { path: `/${name}.dump`, bytes: DUMP.length }),
     store('app/files/x', { name, origin: origin('/data', { volume: 'v' }) }),
-    store('x/redis', { service: name, kind: 'redis', path: '/redis.rdb' }),
+    store('x/redis', { service: name, kind: 'redis', path: '/redis.rdb', bytes: DUMP.length }),
   ];
   for (const one of hostile) expect(join(target, placeOf(one)).startsWith(`${target}/`), placeOf(one)).toBe(true);
   const dumps = hostile.filter(({ kind }) => kind !== 'files');
@@ -109,13 +111,31 @@ test('of a restore that fails nothing stays', async () => {
   const dump = store('db/postgres/shop');
   const breaking: Restic = {
     ...repository([]),
-    async *read() {
-      yield Buffer.from('half');
-      throw new Error('the storage is gone');
+    run: async ([, , path = '']) => {
+      await writeFile(path, 'half');
+      return { code: 1, stdout: '', stderr: 'the storage is gone\n' };
     },
   };
-  await expect(restoreToFolder(world, breaking, manifest([dump]), [dump], target)).rejects.toThrow('the storage is gone');
+  await expect(restoreToFolder(world, breaking, manifest([dump]), [dump], target)).rejects.toMatchObject({
+    code: 'REPOSITORY_FAILED',
+    details: ['the storage is gone'],
+  });
   expect(await readdir(target)).toEqual([]);
+});
+
+test('a dump is written by restic into a file that only its owner may read, and has to be as long as its manifest says', async () => {
+  const dump = store('db/postgres/shop', { bytes: DUMP.length });
+  const asked: string[] = [];
+  const [written] = await restoreToFolder(world, repository([], asked), manifest([dump]), [dump], target);
+  expect(asked).toEqual([`dump --target ${written?.path} ${dump.snapshot} ${dump.path}`]);
+  expect(await readFile(written?.path ?? '', 'utf8')).toBe(DUMP);
+  expect((await stat(written?.path ?? '')).mode & 0o777).toBe(0o600);
+  const longer = { ...dump, bytes: DUMP.length + 1 };
+  await expect(restoreToFolder(world, repository([]), manifest([longer]), [longer], join(top, 'other'))).rejects.toMatchObject({
+    code: 'REPOSITORY_FAILED',
+    message: 'db/postgres/shop of set 20261124T060000Z-ab12 is not as long as its manifest says',
+  });
+  expect(await readdir(join(top, 'other'))).toEqual([]);
 });
 
 test('names choose stores, and an unknown one lists what there is', () => {

@@ -1,15 +1,14 @@
-import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, rm, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { formatBytes } from '../../kit/amounts.ts';
 import { atOnce } from '../../kit/at-once.ts';
 import { Failure } from '../../kit/errors.ts';
 import { storageFailure } from '../../kit/files.ts';
-import { readStore } from '../export/archive.ts';
+import { requireLength } from '../export/archive.ts';
 import { isFolder, placeOf } from '../export/place.ts';
 import { exportReadme } from '../export/readme.ts';
 import type { Manifest, SavedStore } from '../model.ts';
+import { resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
 import type { StageWorld } from '../stage/model.ts';
 import { restoreFiles } from '../stage/restore-files.ts';
@@ -98,7 +97,16 @@ export async function restoreToFolder(
 async function writeStore(world: StageWorld, restic: Restic, { set }: Manifest, store: SavedStore, path: string): Promise<void> {
   await mkdir(isFolder(store) ? path : dirname(path), { recursive: true, mode: 0o700 });
   if (isFolder(store)) await restoreFiles(restic, store, path, world);
-  else await pipeline(readStore(restic, store, set, world.signal), createWriteStream(path, { mode: 0o600, flags: 'wx' }));
+  else await writeDump(world, restic, set, store, path);
+}
+
+async function writeDump({ signal }: StageWorld, restic: Restic, set: string, store: SavedStore, path: string): Promise<void> {
+  // restic would write over what is there, and let others read the file; from its image it would be root's.
+  await writeFile(path, '', { mode: 0o600, flag: 'wx' });
+  const result = await restic.run(['dump', '--target', path, store.snapshot, store.path], { writes: [dirname(path)], signal });
+  signal.throwIfAborted();
+  if (result.code !== 0) throw resticFailure(result, `read ${store.id} of set ${set}`, restic.repository);
+  requireLength(store, set, (await stat(path)).size);
 }
 
 async function inStep({ report }: StageWorld, { id }: SavedStore, work: () => Promise<void>): Promise<void> {

@@ -7,6 +7,7 @@ import { Failure } from '../../kit/errors.ts';
 import { readFileIfThere, writeFileDurably } from '../../kit/files.ts';
 import { lockPath } from '../../rollout/journal.ts';
 import { describeHolder, takeLock } from '../../state/lock.ts';
+import { isFolder } from '../export/place.ts';
 import type { BackupWorld, Manifest, PlannedStore, SavedStore } from '../model.ts';
 import { runningPath } from '../places.ts';
 import { resticFailure } from '../restic/outcome.ts';
@@ -15,6 +16,7 @@ import { saveStream } from '../restic/save.ts';
 import { isMade, type MadeOptions, saveMade } from '../save-made.ts';
 import { saveStore } from '../save-store.ts';
 import { listSets, MANIFEST_FILE, rememberManifest, sharedWith, tagsOf } from '../sets.ts';
+import { rememberWithin } from '../stage/entries.ts';
 import { hold } from './hold.ts';
 import { runHook } from './hooks.ts';
 import { type Batch, inOrder } from './order.ts';
@@ -78,6 +80,7 @@ export async function saveSet(world: BackupWorld, restic: Restic, request: SetRe
     });
     await rm(running, { force: true });
     await rememberManifest(restic, snapshot, manifest);
+    await Promise.all(saved.filter(isFolder).map((store) => rememberWithin(restic, store)));
     return manifest;
   } catch (error) {
     const kept = await takeBack(world, restic, set);

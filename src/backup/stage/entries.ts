@@ -1,6 +1,10 @@
-import { lstat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../../kit/errors.ts';
+import { writeFileDurably } from '../../kit/files.ts';
+import type { SavedStore } from '../model.ts';
 import { resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
 
@@ -31,15 +35,19 @@ export function entryCheck(): (entry: SnapshotEntry) => string | undefined {
   };
 }
 
+type Content = Pick<SavedStore, 'snapshot' | 'path'>;
+
 /**
- * Reads the list of a snapshot and refuses one that would be written outside of the folder, also by way of links that lie there already.
- * Throws RESTORE_FAILED, REPOSITORY_*.
+ * Refuses a snapshot that would be written outside of the folder, also by way of links that lie there already. Its list is read for that, unless
+ * this machine knows it and the folder holds nothing. Throws RESTORE_FAILED, REPOSITORY_*.
  */
-export async function requireWithin(restic: Restic, snapshot: string, folder: string, store: string): Promise<void> {
+export async function requireWithin(restic: Restic, store: Content & Pick<SavedStore, 'id'>, folder: string): Promise<void> {
+  const { id, snapshot, path: root } = store;
+  if (isKnown(restic, store) && (await isEmptyFolder(folder))) return;
   const check = entryCheck();
   let problem: string | undefined;
   const folders: string[] = [''];
-  const result = await restic.run(['ls', '--json', '--no-lock', snapshot], {
+  const result = await restic.run(['ls', '--json', '--no-lock', `${snapshot}:${root}`], {
     discardStdout: true,
     onLine: (line, stream) => {
       if (stream !== 'stdout' || problem !== undefined || !line.startsWith('{')) return;
@@ -49,15 +57,38 @@ export async function requireWithin(restic: Restic, snapshot: string, folder: st
       if (node.type === 'dir') folders.push(node.path);
     },
   });
-  if (result.code !== 0) throw resticFailure(result, `list ${store}`, restic.repository);
+  if (result.code !== 0) throw resticFailure(result, `list ${id}`, restic.repository);
+  if (problem === undefined) await rememberWithin(restic, store);
   for (const path of folders) {
     if (problem !== undefined) break;
     const there = await lstat(join(folder, path)).catch(() => undefined);
     if (there && !there.isDirectory()) problem = `${JSON.stringify(path)} is a link or file in the target, and a folder in the snapshot`;
   }
   if (problem === undefined) return;
-  throw new Failure('RESTORE_FAILED', `${store}: the snapshot does not stay within the folder that it is restored to: ${problem}`, {
+  throw new Failure('RESTORE_FAILED', `${id}: the snapshot does not stay within the folder that it is restored to: ${problem}`, {
     where: `snapshot ${snapshot.slice(0, 8)}`,
     next: 'nothing of it was written; who could write into the repository? restic ls shows what the snapshot holds',
   });
+}
+
+/**
+ * Keeps that a snapshot's folder stays within the one it is written to: its id stands for its content. Also of what this machine has just saved,
+ * since a folder on a disk holds nothing that lies elsewhere. A machine that cannot keep it reads the list again.
+ */
+export async function rememberWithin(restic: Restic, { snapshot, path }: Content): Promise<void> {
+  if (FULL_ID.test(snapshot)) await writeFileDurably(knownPath(restic, { snapshot, path }), '').catch(() => {});
+}
+
+/** A beginning of an id may come to mean another snapshot. */
+const FULL_ID = /^[0-9a-f]{64}$/;
+
+/** By the folder in the snapshot too: what of another one was found says nothing of this one. */
+const knownPath = ({ cache }: Restic, { snapshot, path }: Content): string =>
+  join(cache, 'within', createHash('sha256').update(`${snapshot}:${path}`).digest('hex'));
+
+const isKnown = (restic: Restic, content: Content): boolean => FULL_ID.test(content.snapshot) && existsSync(knownPath(restic, content));
+
+async function isEmptyFolder(folder: string): Promise<boolean> {
+  const found = await lstat(folder).catch(() => undefined);
+  return found?.isDirectory() === true && (await readdir(folder)).length === 0;
 }

@@ -1,10 +1,16 @@
-import { mkdir, mkdtemp, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type TestRepository, testRepository } from '../../../test/support/restic.ts';
+import { pathWithoutRestic } from '../../../test/support/without-restic.ts';
 import { openDocker } from '../../docker/api.ts';
+import { run } from '../../kit/spawn.ts';
+import { archiveOf } from '../export/archive.ts';
 import type { SavedStore } from '../model.ts';
-import { saveFolder } from '../restic/save.ts';
+import { openRestic, type Restic } from '../restic/program.ts';
+import { saveFolder, saveStream } from '../restic/save.ts';
+import { manifest } from '../restore/fixtures.ts';
+import { restoreToFolder } from '../restore/to-folder.ts';
 import { requireEmpty, restoreFiles } from './restore-files.ts';
 
 let repository: TestRepository;
@@ -56,6 +62,81 @@ test('nothing is written through a link that an earlier restore has put there', 
   });
   expect(await readdir(outside)).toEqual([]);
 });
+
+test('a folder further down in its snapshot comes back and is exported from there, and is listed once', async () => {
+  const whole = await saved(async (folder) => {
+    await mkdir(join(folder, 'srv/a "place"/inner'), { recursive: true });
+    await mkdir(join(folder, 'srv/nothing'));
+    await writeFile(join(folder, 'srv/beside'), 'of somebody else');
+    await writeFile(join(folder, 'srv/a "place"/inner/file'), 'text');
+  });
+  const asked: string[] = [];
+  const restic: Restic = {
+    ...repository.restic,
+    cache: join(repository.scratch, 'cache'),
+    run: (args, options) => {
+      asked.push(args[0] ?? '');
+      return repository.restic.run(args, options);
+    },
+  };
+  const store: SavedStore = { ...whole, kind: 'files', service: 'app', name: 'uploads', path: '/srv/a "place"' };
+  for (let time = 0; time < 2; time++) {
+    const target = await newFolder();
+    await restoreFiles(restic, store, target, world());
+    expect(await readdir(target, { recursive: true })).toEqual(['inner', 'inner/file']);
+  }
+  expect(asked).toEqual(['ls', 'restore', 'restore']);
+  const empty: SavedStore = { ...store, id: 'app/files/nothing', name: 'nothing', path: '/srv/nothing' };
+  const target = await newFolder();
+  await restoreFiles(restic, empty, target, world());
+  expect(await readdir(target)).toEqual([]);
+
+  const set = manifest([store, empty]);
+  const archive: Uint8Array[] = [];
+  for await (const chunk of archiveOf(restic, set, () => {}, new AbortController().signal)) archive.push(chunk);
+  const file = join(target, 'set.tar');
+  await writeFile(file, Buffer.concat(archive));
+  expect(await run('tar', ['--extract', '--numeric-owner', '--file', file, '--directory', target])).toMatchObject({ code: 0 });
+  const files = join(target, `shop-${set.set}`, 'app/files');
+  expect((await readdir(files, { recursive: true })).sort()).toEqual(['nothing', 'uploads', 'uploads/inner', 'uploads/inner/file']);
+  const { uid, gid, mode } = await stat(join(files, 'nothing'));
+  expect([uid, gid, mode & 0o7777]).toEqual([1234, 1235, 0o2770]);
+});
+
+test.each(['on the PATH', 'in its image'])(
+  'restic %s writes a dump that belongs to who asked for it, and that only they may read',
+  async (form) => {
+    const settings = { repository: join(repository.scratch, 'repository'), timezone: 'UTC', keep: {}, secrets: [] };
+    const path = form === 'on the PATH' ? process.env.PATH : pathWithoutRestic();
+    const restic = await openRestic(settings, { RESTIC_PASSWORD: 'for tests only' }, { env: { ...process.env, PATH: path } });
+    const content = 'a dump\n'.repeat(500_000);
+    const { snapshot, bytes } = await saveStream(repository.restic, {
+      file: 'shop.dump',
+      tags: [],
+      scratch: repository.scratch,
+      host: 'here',
+      stream: (async function* () {
+        yield Buffer.from(content);
+      })(),
+      verdict: async () => undefined,
+    });
+    const dump = {
+      id: 'db/postgres/shop',
+      kind: 'postgres',
+      service: 'db',
+      name: 'shop',
+      snapshot,
+      path: '/shop.dump',
+      bytes,
+    } as SavedStore;
+    const target = join(await newFolder(), 'a, "folder"');
+    const [written] = await restoreToFolder(world(), restic, manifest([dump]), [dump], target);
+    expect(await readFile(written?.path ?? '', 'utf8')).toBe(content);
+    const { uid, mode } = await stat(written?.path ?? '');
+    expect([uid, mode & 0o7777]).toEqual([process.getuid?.(), 0o600]);
+    await rm(dirname(target), { recursive: true });
+  },
+);
 
 test('a place that holds something is refused and left as it is', async () => {
   const target = await newFolder();

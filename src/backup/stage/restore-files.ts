@@ -25,7 +25,7 @@ export async function requireEmpty(folder: string, store: string): Promise<void>
  * is written outside of the folder. Throws RESTORE_FAILED, REPOSITORY_* (a damaged or missing snapshot).
  */
 export async function restoreFiles(restic: Restic, store: SavedStore, folder: string, { report, signal }: StageWorld): Promise<void> {
-  await requireWithin(restic, store.snapshot, folder, store.id);
+  await requireWithin(restic, store, folder);
   signal.throwIfAborted();
   const step = `stage:${store.id}`;
   const result = await restic.run(['restore', '--json', `${store.snapshot}:${store.path}`, '--target', folder], {
