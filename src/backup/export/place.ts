@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { Manifest, SavedStore } from '../model.ts';
 
 /** The one folder of an archive. */
@@ -15,5 +16,5 @@ const safe = (text: string): string => {
 export function placeOf({ kind, service, name, path }: Pick<SavedStore, 'kind' | 'service' | 'name' | 'path'>): string {
   if (kind === 'project') return 'project';
   if (kind === 'files' || kind === 'sqlite') return [safe(service), kind, safe(name || 'data')].join('/');
-  return [safe(service), kind, safe(path)].join('/');
+  return [safe(service), kind, safe(basename(path))].join('/');
 }

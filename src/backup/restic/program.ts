@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { engineSocket, openDocker } from '../../docker/api.ts';
 import { pullIfMissing } from '../../docker/images.ts';
 import { Failure } from '../../kit/errors.ts';
@@ -102,7 +102,7 @@ export async function openRestic(
     version,
     repository,
     atOnce: isLimited ? 1 : 2,
-    cache: join(dirname(resticCache), 'composure'),
+    cache: join(resticCache, 'composure'),
     run: async (args, options = {}) => {
       const { program, args: all, ...how } = command([...limits, ...args], options);
       const noBucket = new AbortController();

@@ -147,3 +147,48 @@ test('names choose stores, and an unknown one lists what there is', () => {
   expect(ids('project')).toEqual(['project']);
   expect(() => ids('db', 'cache')).toThrow('has nothing that is called cache');
 });
+
+test('stores of one snapshot are written by one call where all of them are wanted, and each lies in its place', async () => {
+  const sqlite = store('app/sqlite/uploads', {
+    snapshot: 'shared',
+    path: '/0-sqlite',
+    bytes: 9,
+    origin: origin('/data', { volume: 'shop_uploads' }),
+  });
+  const roles = store('db/postgres-roles', { snapshot: 'shared', path: '/1-postgres-roles/roles.sql', bytes: DUMP.length });
+  const all = [sqlite, roles];
+  const calls: string[] = [];
+  const restic: Restic = {
+    ...repository([]),
+    run: async (args) => {
+      if (args[0] === 'ls') return { code: 0, stdout: '', stderr: '' };
+      calls.push(args.slice(0, 3).join(' '));
+      if (args[0] === 'dump') await writeFile(args[2] ?? '', DUMP);
+      if (args[2] === 'shared:/') {
+        const whole = args[4] ?? '';
+        await mkdir(join(whole, '0-sqlite'));
+        await mkdir(join(whole, '1-postgres-roles'));
+        await writeFile(join(whole, '0-sqlite', 'app.db'), 'a base');
+        await writeFile(join(whole, '1-postgres-roles', 'roles.sql'), DUMP);
+      }
+      return { code: 0, stdout: '', stderr: '' };
+    },
+  };
+  const written = await restoreToFolder(world, restic, manifest(all), all, target);
+  expect(calls).toEqual(['restore --json shared:/']);
+  expect(written).toEqual(all.map((one) => ({ id: one.id, path: join(target, placeOf(one)) })));
+  expect(await readFile(join(target, 'app/sqlite/uploads/app.db'), 'utf8')).toBe('a base');
+  expect(await readFile(join(target, 'db/postgres-roles/roles.sql'), 'utf8')).toBe(DUMP);
+  expect((await readdir(target)).filter((name) => name.startsWith('.'))).toEqual([]);
+
+  calls.length = 0;
+  await restoreToFolder(world, restic, manifest(all), [roles], join(top, 'one'));
+  expect(calls).toEqual([expect.stringContaining('dump --target')]);
+
+  const hostile = [sqlite, { ...roles, path: '/../../evil' }];
+  await expect(restoreToFolder(world, restic, manifest(hostile), hostile, join(top, 'evil'))).rejects.toMatchObject({
+    code: 'RESTORE_FAILED',
+    message: expect.stringContaining('names no place within its snapshot'),
+  });
+  expect(await readdir(join(top, 'evil'))).toEqual([]);
+});

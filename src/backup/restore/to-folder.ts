@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { formatBytes } from '../../kit/amounts.ts';
 import { atOnce } from '../../kit/at-once.ts';
@@ -7,11 +7,12 @@ import { storageFailure } from '../../kit/files.ts';
 import { requireLength } from '../export/archive.ts';
 import { isFolder, placeOf } from '../export/place.ts';
 import { exportReadme } from '../export/readme.ts';
+import { isWithin } from '../files/mounts.ts';
 import type { Manifest, SavedStore } from '../model.ts';
 import { resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
 import type { StageWorld } from '../stage/model.ts';
-import { restoreFiles } from '../stage/restore-files.ts';
+import { restoreFiles, restoreSnapshot, takeOrigin } from '../stage/restore-files.ts';
 import { unknownStore } from './units.ts';
 
 /** The stores that are meant by names: a store's id, a service, a volume, a path; all where nothing is named. Throws STORE_UNKNOWN. Pure. */
@@ -77,28 +78,67 @@ export async function restoreToFolder(
     throw storageFailure(error, folder);
   });
   try {
-    // The longest is begun first, so that none is left over at the end.
-    const largestFirst = [...stores].sort((a, b) => b.bytes - a.bytes);
-    const written = await atOnce(restic.atOnce, largestFirst, world.signal, async (store, signal) => {
-      const path = join(folder, placeOf(store));
-      await inStep(world, store, () => writeStore({ ...world, signal }, restic, manifest, store, path));
-      return { id: store.id, path };
+    await atOnce(restic.atOnce, inSnapshots(manifest, stores), world.signal, async (together, signal) => {
+      const write = together.length > 1 ? writeTogether : writeAlone;
+      await inSteps(world, together, () => write({ ...world, signal }, restic, manifest.set, together, folder));
     });
     const part = { ...manifest, stores: [...stores] };
     await writeFile(join(folder, 'README.md'), exportReadme(part, 'folder'), { mode: 0o600, flag: 'wx' });
     await writeFile(join(folder, 'manifest.json'), `${JSON.stringify(part, undefined, 2)}\n`, { mode: 0o600, flag: 'wx' });
-    return written;
+    return stores.map((store) => ({ id: store.id, path: join(folder, placeOf(store)) }));
   } catch (error) {
     for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true, force: true });
     throw storageFailure(error, folder);
   }
 }
 
-async function writeStore(world: StageWorld, restic: Restic, { set }: Manifest, store: SavedStore, path: string): Promise<void> {
+/**
+ * What is read by one call of restic: all stores of a snapshot that is wanted whole, else each by itself. The longest is begun first, so that none
+ * is left over at the end.
+ */
+function inSnapshots({ stores: all }: Manifest, chosen: readonly SavedStore[]): SavedStore[][] {
+  const alike = (stores: readonly SavedStore[], { snapshot }: SavedStore) => stores.filter((store) => store.snapshot === snapshot);
+  const groups = chosen.flatMap((store): SavedStore[][] => {
+    const together = alike(chosen, store);
+    if (together.length < alike(all, store).length) return [[store]];
+    return together[0] === store ? [together] : [];
+  });
+  const size = (stores: SavedStore[]): number => stores.reduce((sum, { bytes }) => sum + bytes, 0);
+  return groups.sort((a, b) => size(b) - size(a));
+}
+
+type Write = (world: StageWorld, restic: Restic, set: string, stores: readonly SavedStore[], folder: string) => Promise<void>;
+
+const writeAlone: Write = async (world, restic, set, [store], folder) => {
+  if (!store) return;
+  const path = join(folder, placeOf(store));
   await mkdir(isFolder(store) ? path : dirname(path), { recursive: true, mode: 0o700 });
   if (isFolder(store)) await restoreFiles(restic, store, path, world);
   else await writeDump(world, restic, set, store, path);
-}
+};
+
+/** Writes a whole snapshot beside the stores' places, on the same file system, and moves each store into its own. */
+const writeTogether: Write = async (world, restic, set, stores, folder) => {
+  const [first] = stores;
+  if (!first) return;
+  const whole = await mkdtemp(join(folder, '.snapshot-'));
+  await restoreSnapshot(restic, first, whole, world);
+  for (const store of stores) {
+    const [from, to] = [join(whole, store.path), join(folder, placeOf(store))];
+    if (!isWithin(from, whole)) throw unknownPlace(store, set);
+    await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+    await rename(from, to);
+    if (isFolder(store)) await takeOrigin(store, to);
+    else requireLength(store, set, (await stat(to)).size);
+  }
+  await rm(whole, { recursive: true });
+};
+
+const unknownPlace = ({ id, path, snapshot }: SavedStore, set: string): Failure =>
+  new Failure('RESTORE_FAILED', `${id}: the manifest of set ${set} names no place within its snapshot: ${JSON.stringify(path)}`, {
+    where: `snapshot ${snapshot.slice(0, 8)}`,
+    next: 'nothing of it was written; who could write into the repository?',
+  });
 
 async function writeDump({ signal }: StageWorld, restic: Restic, set: string, store: SavedStore, path: string): Promise<void> {
   // restic would write over what is there, and let others read the file; from its image it would be root's.
@@ -109,14 +149,17 @@ async function writeDump({ signal }: StageWorld, restic: Restic, set: string, st
   requireLength(store, set, (await stat(path)).size);
 }
 
-async function inStep({ report }: StageWorld, { id }: SavedStore, work: () => Promise<void>): Promise<void> {
+async function inSteps({ report }: StageWorld, stores: readonly SavedStore[], work: () => Promise<void>): Promise<void> {
   const began = performance.now();
-  report({ kind: 'step-start', step: `write:${id}`, text: `write ${id}` });
+  for (const { id } of stores) report({ kind: 'step-start', step: `write:${id}`, text: `write ${id}` });
+  const ended = (kind: 'step-done' | 'step-failed'): void => {
+    for (const { id } of stores) report({ kind, step: `write:${id}`, text: '', ms: performance.now() - began });
+  };
   try {
     await work();
   } catch (error) {
-    report({ kind: 'step-failed', step: `write:${id}`, text: '', ms: performance.now() - began });
+    ended('step-failed');
     throw error;
   }
-  report({ kind: 'step-done', step: `write:${id}`, text: '', ms: performance.now() - began });
+  ended('step-done');
 }

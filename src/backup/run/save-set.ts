@@ -80,7 +80,9 @@ export async function saveSet(world: BackupWorld, restic: Restic, request: SetRe
     });
     await rm(running, { force: true });
     await rememberManifest(restic, snapshot, manifest);
-    await Promise.all(saved.filter(isFolder).map((store) => rememberWithin(restic, store)));
+    const whole = new Set(saved.filter(isFolder).map((store) => store.snapshot));
+    const folders = [...saved.filter(isFolder), ...[...whole].map((id) => ({ snapshot: id, path: '/' }))];
+    await Promise.all(folders.map((content) => rememberWithin(restic, content)));
     return manifest;
   } catch (error) {
     const kept = await takeBack(world, restic, set);

@@ -21,10 +21,26 @@ export async function requireEmpty(folder: string, store: string): Promise<void>
 }
 
 /**
- * Writes a snapshot's content into a folder, every entry with its owner, mode and time, and gives the folder itself those that it had. Nothing
+ * Writes a store's files into a folder, every entry with its owner, mode and time, and gives the folder itself those that it had. Nothing
  * is written outside of the folder. Throws RESTORE_FAILED, REPOSITORY_* (a damaged or missing snapshot).
  */
-export async function restoreFiles(restic: Restic, store: SavedStore, folder: string, { report, signal }: StageWorld): Promise<void> {
+export async function restoreFiles(restic: Restic, store: SavedStore, folder: string, world: StageWorld): Promise<void> {
+  await restoreContent(restic, store, folder, world);
+  await takeOrigin(store, folder);
+}
+
+/** The same of everything that is in the store's snapshot. */
+export const restoreSnapshot = (restic: Restic, store: SavedStore, folder: string, world: StageWorld): Promise<void> =>
+  restoreContent(restic, { ...store, path: '/' }, folder, world);
+
+/** Whose the folder was that a store was read from, and its mode. */
+export async function takeOrigin({ origin }: SavedStore, folder: string): Promise<void> {
+  if (!origin) return;
+  await lchown(folder, origin.uid, origin.gid);
+  await chmod(folder, origin.mode & 0o7777);
+}
+
+async function restoreContent(restic: Restic, store: SavedStore, folder: string, { report, signal }: StageWorld): Promise<void> {
   await requireWithin(restic, store, folder);
   signal.throwIfAborted();
   const step = `stage:${store.id}`;
@@ -41,8 +57,4 @@ export async function restoreFiles(restic: Restic, store: SavedStore, folder: st
   });
   signal.throwIfAborted();
   if (result.code !== 0) throw resticFailure(result, `restore ${store.id}`, restic.repository);
-  if (store.origin) {
-    await lchown(folder, store.origin.uid, store.origin.gid);
-    await chmod(folder, store.origin.mode & 0o7777);
-  }
 }
