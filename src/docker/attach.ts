@@ -18,30 +18,47 @@ export interface Attached {
 }
 
 const STDERR_KEPT = 16_384;
+/** Bytes before each frame. */
+const HEAD = 8;
+const NOTHING = Buffer.alloc(0);
 
 /** The engine's framed streams (1 byte stream, 3 zero, 4 length, payload) taken apart as they arrive, with back pressure from stdout. */
-export function attach({ socket, head }: { socket: Socket; head: Buffer }, exitCode: () => Promise<number | undefined>): Attached {
+export function attach({ socket, head: first }: { socket: Socket; head: Buffer }, exitCode: () => Promise<number | undefined>): Attached {
   const stdout = new PassThrough({ highWaterMark: 1 << 20 });
   let stderr = Buffer.alloc(0);
-  let rest = Buffer.alloc(0);
+  let head: Buffer = NOTHING;
+  /** Of the frame that is being read: whose it is, and how much of it is to come. */
+  let stream = 0;
+  let left = 0;
   let isCut = false;
   // An error is told by `ended`; who reads stdout sees it end early.
   stdout.on('error', () => {});
 
-  const take = (chunk: Buffer): void => {
-    let data = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
-    while (data.length >= 8) {
-      const length = data.readUInt32BE(4);
-      if (data.length < 8 + length) break;
-      const payload = data.subarray(8, 8 + length);
-      if (data[0] === 2) stderr = Buffer.concat([stderr, payload]).subarray(-STDERR_KEPT);
-      else if (!stdout.write(payload) && !socket.isPaused()) {
-        socket.pause();
-        stdout.once('drain', () => socket.resume());
-      }
-      data = data.subarray(8 + length);
+  const give = (payload: Buffer): void => {
+    if (stream === 2) stderr = Buffer.concat([stderr, payload]).subarray(-STDERR_KEPT);
+    else if (!stdout.write(payload) && !socket.isPaused()) {
+      socket.pause();
+      stdout.once('drain', () => socket.resume());
     }
-    rest = Buffer.from(data);
+  };
+
+  const take = (chunk: Buffer): void => {
+    for (let at = 0; at < chunk.length; ) {
+      if (left > 0) {
+        const payload = chunk.subarray(at, at + left);
+        left -= payload.length;
+        at += payload.length;
+        give(payload);
+        continue;
+      }
+      const more = chunk.subarray(at, at + HEAD - head.length);
+      at += more.length;
+      head = head.length > 0 ? Buffer.concat([head, more]) : more;
+      if (head.length < HEAD) continue;
+      stream = head[0] ?? 0;
+      left = head.readUInt32BE(4);
+      head = NOTHING;
+    }
   };
 
   const ended = new Promise<{ code: number | undefined; stderr: string }>((resolve) => {
@@ -52,7 +69,7 @@ export function attach({ socket, head }: { socket: Socket; head: Buffer }, exitC
       // The engine closes the streams a moment before it knows the exit code.
       const code = await waitFor(exitCode, { everyMs: 20, timeoutMs: 10_000 }).catch(() => undefined);
       // First the code: who has read everything asks for it at once.
-      resolve({ code: isCut || rest.length > 0 ? undefined : code, stderr: stderr.toString('utf8').trim() });
+      resolve({ code: isCut || left > 0 || head.length > 0 ? undefined : code, stderr: stderr.toString('utf8').trim() });
       stdout.end();
     };
     socket.on('end', finish);
@@ -63,7 +80,7 @@ export function attach({ socket, head }: { socket: Socket; head: Buffer }, exitC
     });
   });
 
-  if (head.length > 0) take(head);
+  if (first.length > 0) take(first);
   socket.on('data', take);
   return {
     stdout,

@@ -1,78 +1,79 @@
 import type { WholeCheck } from '../model.ts';
 
+/** A length, and the type of a block with its entry's id: see `intAt` for the numbers. */
+const LENGTH = 5;
+const BLOCK_HEAD = 6;
+
 /**
  * Reads along with an archive of `pg_dump -Fc` and tells whether it is whole: its table of contents announces which entries have data, and
  * each of them has to follow as a block that ends. The format has no trailer, and `pg_restore --list` is content with the table alone.
  * Layout: PostgreSQL's src/bin/pg_dump/pg_backup_archiver.c (WriteHead, WriteToc) and pg_backup_custom.c.
  */
 export function customFormatCheck(): WholeCheck {
-  let buffer: Buffer = Buffer.alloc(0);
-  let skip = 0;
+  /** Until the table of contents has been read. */
+  let beginning: Buffer = Buffer.alloc(0);
   let toc: { withData: number } | undefined;
+  /** Gathered byte by byte, because uncompressed data has a length before every row: views or copies of it would keep the collector busy. */
+  const head = Buffer.alloc(BLOCK_HEAD);
+  let have = 0;
+  let skip = 0;
   let blocks = 0;
   let isInBlock = false;
   let isLarge = false;
   let problem: string | undefined;
   let seen = 0;
 
-  const step = (): boolean => {
-    if (!toc) {
-      const read = readToc(buffer);
-      if (read === 'more') return false;
-      if (typeof read === 'string') {
-        problem = read;
-        return false;
+  const readLength = (): void => {
+    const length = intAt(head, 0) ?? 0;
+    if (length < 0) problem = 'a block of data has an impossible length';
+    else if (length > 0) skip = length;
+    else {
+      isInBlock = false;
+      blocks++;
+    }
+  };
+
+  // Block type (1 data, 3 large objects), then the id of its entry. Large objects are blocks within theirs, each headed by its oid.
+  const readBlockHead = (): void => {
+    if (head[0] === 3) isLarge = true;
+    else if (head[0] === 1) isInBlock = true;
+    else problem = 'a block of data begins with an unknown type';
+  };
+
+  const readBlocks = (data: Buffer): void => {
+    for (let at = 0; at < data.length && problem === undefined && !isLarge; ) {
+      if (skip > 0) {
+        const taken = Math.min(skip, data.length - at);
+        skip -= taken;
+        at += taken;
+        continue;
       }
-      toc = { withData: read.withData };
-      buffer = buffer.subarray(read.length);
-      return true;
+      head[have] = data[at] ?? 0;
+      have += 1;
+      at += 1;
+      if (have < (isInBlock ? LENGTH : BLOCK_HEAD)) continue;
+      have = 0;
+      if (isInBlock) readLength();
+      else readBlockHead();
     }
-    if (isInBlock) {
-      const length = intAt(buffer, 0);
-      if (length === undefined) return false;
-      buffer = buffer.subarray(5);
-      if (length < 0) problem = 'a block of data has an impossible length';
-      else if (length === 0) {
-        isInBlock = false;
-        blocks++;
-      } else skip = length;
-      return problem === undefined;
-    }
-    // Block type (1 data, 3 large objects), then the id of its entry. Large objects are blocks within theirs, each headed by its oid.
-    if (buffer.length < 6) return false;
-    if (buffer[0] !== 1 && buffer[0] !== 3) {
-      problem = 'a block of data begins with an unknown type';
-      return false;
-    }
-    if (buffer[0] === 3) isLarge = true;
-    buffer = buffer.subarray(6);
-    isInBlock = !isLarge;
-    return true;
   };
 
   return {
     write(chunk) {
       seen += chunk.length;
       if (problem !== undefined || isLarge) return;
-      let data: Buffer = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
-      for (;;) {
-        // Joined once for each piece of the stream; what follows are views on it.
-        if (data.length > 0) {
-          buffer = buffer.length > 0 ? Buffer.concat([buffer, data]) : data;
-          data = Buffer.alloc(0);
-        }
-        if (skip > 0) {
-          const taken = Math.min(skip, buffer.length);
-          buffer = buffer.subarray(taken);
-          skip -= taken;
-          if (skip > 0) return;
-        }
-        if (!step()) {
-          buffer = Buffer.from(buffer);
-          return;
-        }
-        if (isLarge) return;
+      const data = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+      if (toc) return readBlocks(data);
+      beginning = Buffer.concat([beginning, data]);
+      const read = readToc(beginning);
+      if (read === 'more') return;
+      if (typeof read === 'string') {
+        problem = read;
+        return;
       }
+      toc = { withData: read.withData };
+      readBlocks(beginning.subarray(read.length));
+      beginning = Buffer.alloc(0);
     },
     end() {
       if (seen === 0) return 'the dump is empty';
@@ -80,7 +81,7 @@ export function customFormatCheck(): WholeCheck {
       if (!toc) return 'the dump ends within its table of contents';
       // Large objects nest blocks of their own: there the exit code of pg_dump has to do.
       if (isLarge) return undefined;
-      if (isInBlock || skip > 0 || buffer.length > 0) return 'the dump ends within a table’s data';
+      if (isInBlock || skip > 0 || have > 0) return 'the dump ends within a table’s data';
       if (blocks < toc.withData) return `the dump has the data of ${blocks} of ${toc.withData} tables`;
       return undefined;
     },

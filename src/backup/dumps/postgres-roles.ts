@@ -1,12 +1,11 @@
 import { Failure } from '../../kit/errors.ts';
-import type { DumpContext, DumpType, Facts, RunningDump, WholeCheck } from '../model.ts';
-import { ask, feed } from './in-container.ts';
+import type { DumpType, Facts, RunningDump, WholeCheck } from '../model.ts';
+import { feed } from './in-container.ts';
 import { client, postgres, query } from './postgres.ts';
 
-async function roles(context: Omit<DumpContext, 'name'>): Promise<Facts> {
-  const names = await query(context, 'template1', "SELECT json_agg(rolname ORDER BY rolname) FROM pg_roles WHERE rolname !~ '^pg_';");
-  return { kind: 'roles', names: JSON.parse(names.trim() || '[]') as string[] };
-}
+const NAMES = "SELECT json_agg(rolname ORDER BY rolname) FROM pg_roles WHERE rolname !~ '^pg_';";
+
+const factsOf = (names: string): Facts => ({ kind: 'roles', names: JSON.parse(names.trim() || '[]') as string[] });
 
 /** Roles with their passwords and memberships: they belong to the server, and a database's dump only names them. */
 export const postgresRoles: DumpType = {
@@ -20,9 +19,9 @@ export const postgresRoles: DumpType = {
   ready: (context) => postgres.ready(context),
 
   async dump(context): Promise<RunningDump> {
-    const tool = (await ask(context, ['pg_dumpall', '--version'])).trim();
     const contentAt = new Date().toISOString();
-    const facts = await roles(context);
+    const [tool = '', names = ''] = (await query(context, 'template1', `\\! pg_dumpall --version\n${NAMES}`)).split('\n');
+    const facts = factsOf(names);
     const dump = await context.docker.execAttached(context.container.Id, client(context, 'pg_dumpall', ['--roles-only']));
     return {
       stream: dump.stdout,
@@ -35,7 +34,7 @@ export const postgresRoles: DumpType = {
   },
 
   check: rolesCheck,
-  count: roles,
+  count: async (context) => factsOf(await query(context, 'template1', NAMES)),
 
   /** The roles that the image's own variables made are there already; everything else has to be taken. */
   async load(context, input) {

@@ -36,18 +36,17 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_cata
 
 const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
-async function countTables(context: DumpContext, snapshot: string | undefined): Promise<Facts> {
-  const listed = (await query(context, context.name, TABLES)).trim();
+const BEGIN = "SET timezone = 'UTC'; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;";
+
+/** Counts by what answers SQL texts within one transaction: everything is of one moment. */
+async function countTables(answer: (sql: string) => Promise<string>): Promise<Facts> {
+  const listed = (await answer(TABLES)).trim();
   const tables = (listed === '' ? [] : JSON.parse(listed)) as [string, string, string | null][];
-  const begin =
-    snapshot === undefined
-      ? 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;'
-      : `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '${snapshot}';`;
   const counts = tables.map(
     ([schema, table, column]) =>
       `SELECT json_build_array(count(*), ${column === null ? 'NULL' : `max(${quote(column)})`}) FROM ONLY ${quote(schema)}.${quote(table)};`,
   );
-  const output = await query(context, context.name, `SET timezone = 'UTC'; ${begin}\n${counts.join('\n')}\nCOMMIT;\n`);
+  const output = counts.length === 0 ? '' : await answer(counts.join('\n'));
   const rows = output.split('\n').filter((line) => line.startsWith('['));
   return {
     kind: 'tables',
@@ -62,29 +61,43 @@ async function countTables(context: DumpContext, snapshot: string | undefined): 
   };
 }
 
-/** A session that keeps the state of one moment in sight, for the dump and the counting to look at the same. */
-async function holdSnapshot(context: DumpContext): Promise<{ snapshot: string; contentAt: string; close(): void }> {
-  const session = await context.docker.execAttached(
+/** A session of psql. It keeps the state of one moment in sight, for the dump and the counting to look at the same. */
+interface Session {
+  /** What psql prints for an SQL text, or for a command of its own. Throws BACKUP_FAILED. */
+  ask(text: string): Promise<string>;
+  close(): void;
+}
+
+/** No line of JSON or of a version looks like it. */
+const ANSWERED = 'composure: answered';
+
+async function openSession(context: DumpContext): Promise<Session> {
+  const psql = await context.docker.execAttached(
     context.container.Id,
     client(context, 'psql', ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', connectionTo(context.name)]),
     { stdin: true },
   );
-  await session.write(
-    `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 'snapshot ' || pg_export_snapshot() || ' ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');\n`,
-  );
-  let text = '';
-  for await (const chunk of session.stdout.iterator({ destroyOnReturn: false })) {
-    text += String(chunk);
-    const found = /snapshot (\S+) (\S+)\n/.exec(text);
-    if (found) return { snapshot: found[1] ?? '', contentAt: found[2] ?? '', close: () => session.close() };
-  }
-  const { stderr } = await session.ended;
-  throw new Failure('BACKUP_FAILED', `${context.service}: cannot look at the database ${context.name}`, {
-    where: context.container.Name.slice(1),
-    details: stderr.split('\n').slice(-3).filter(Boolean),
-    next: 'is the server up, and do POSTGRES_USER and POSTGRES_PASSWORD of the container still hold?',
-  });
+  const output = psql.stdout.iterator({ destroyOnReturn: false });
+  return {
+    async ask(text) {
+      await psql.write(`${text}\n\\echo ${ANSWERED}\n`);
+      let answer = '';
+      for (let next = await output.next(); !next.done; next = await output.next()) {
+        answer += String(next.value);
+        if (answer.endsWith(`${ANSWERED}\n`)) return answer.slice(0, -ANSWERED.length - 1);
+      }
+      const { stderr } = await psql.ended;
+      throw new Failure('BACKUP_FAILED', `${context.service}: cannot look at the database ${context.name}`, {
+        where: context.container.Name.slice(1),
+        details: stderr.split('\n').slice(-3).filter(Boolean),
+        next: 'is the server up, and do POSTGRES_USER and POSTGRES_PASSWORD of the container still hold?',
+      });
+    },
+    close: () => psql.close(),
+  };
 }
+
+const SNAPSHOT = `SELECT pg_export_snapshot() || ' ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');`;
 
 export const postgres: DumpType = {
   kind: 'postgres',
@@ -103,52 +116,61 @@ export const postgres: DumpType = {
 
   /** Databases that people use; `postgres` itself only where it holds tables or is the only one. */
   async list(context) {
-    const names = JSON.parse(
-      await query(
-        context,
-        'postgres',
-        'SELECT json_agg(datname ORDER BY datname) FROM pg_database WHERE datallowconn AND NOT datistemplate;',
-      ),
-    ) as string[];
+    const output = await query(
+      context,
+      'postgres',
+      `SELECT json_agg(datname ORDER BY datname) FROM pg_database WHERE datallowconn AND NOT datistemplate; ${TABLES}`,
+    );
+    const [listed = '[]', tables = ''] = output.split('\n');
+    const names = JSON.parse(listed) as string[];
     if (names.length === 1) return names;
-    const isUsed = (await query(context, 'postgres', TABLES)).trim() !== '';
+    const isUsed = tables.trim() !== '';
     return isUsed ? names : names.filter((name) => name !== 'postgres');
   },
 
   ready: async (context) => (await context.docker.exec(context.container.Id, ['pg_isready', '-q', '-h', '127.0.0.1'])).code === 0,
 
   async dump(context): Promise<RunningDump> {
-    const tool = (await ask(context, ['pg_dump', '--version'])).trim();
-    const held = await holdSnapshot(context);
+    const session = await openSession(context);
     try {
+      const [snapshot = '', contentAt = ''] = (await session.ask(`${BEGIN} ${SNAPSHOT}`)).trim().split(' ');
       const dump = await context.docker.execAttached(
         context.container.Id,
-        client(context, 'pg_dump', ['-Fc', '-Z0', `--snapshot=${held.snapshot}`, '-d', connectionTo(context.name)]),
+        client(context, 'pg_dump', ['-Fc', '-Z0', `--snapshot=${snapshot}`, '-d', connectionTo(context.name)]),
       );
-      // Beside the dump: both look at the same snapshot.
-      const counted = countTables(context, held.snapshot);
+      // Beside the dump, and by the same session: each further one costs a tenth of a second.
+      const tool = (await session.ask('\\! pg_dump --version')).trim();
+      const counted = countTables(session.ask);
       counted.catch(() => {});
       return {
         stream: dump.stdout,
         ended: dump.ended.then(({ code, stderr }) => ({ code: code ?? -1, stderr })),
         facts: () => counted,
         tool,
-        contentAt: held.contentAt,
+        contentAt,
         isSettled: true,
         async close() {
           await counted.catch(() => {});
           dump.close();
-          held.close();
+          session.close();
         },
       };
     } catch (error) {
-      held.close();
+      session.close();
       throw error;
     }
   },
 
   check: customFormatCheck,
-  count: (context) => countTables(context, undefined),
+  async count(context) {
+    const session = await openSession(context);
+    try {
+      await session.ask(BEGIN);
+      return await countTables(session.ask);
+    } finally {
+      session.close();
+    }
+  },
 
   /** The database is made anew as it was: its owner, encoding, locale, settings and grants come with it. */
   async load(context, input) {
