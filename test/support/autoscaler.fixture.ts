@@ -1,7 +1,9 @@
 import { runAutoscaler } from '../../src/autoscale/loop.ts';
 import { openDocker } from '../../src/docker/api.ts';
+import { compileWithoutOptimizing } from '../../src/kit/memory.ts';
 
-/** The autoscaler in a process of its own, to be killed: node autoscaler.fixture.ts STATE_FOLDER HOST_FACTS */
+/** The autoscaler in a process of its own, compiled as the agent is, to be killed: node autoscaler.fixture.ts STATE_FOLDER HOST_FACTS */
+compileWithoutOptimizing();
 const [stateFolder = '', host = ''] = process.argv.slice(2);
 const stop = new AbortController();
 process.on('SIGTERM', () => stop.abort());
