@@ -101,7 +101,7 @@ export async function openRestic(
   return {
     version,
     repository,
-    atOnce: isLimited ? 1 : 2,
+    atOnce: isLimited ? 1 : 3,
     cache: join(resticCache, 'composure'),
     run: async (args, options = {}) => {
       const { program, args: all, ...how } = command([...limits, ...args], options);
