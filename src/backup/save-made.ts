@@ -2,11 +2,11 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeProject } from './files/project.ts';
 import { type MadeContent, makeDatabases, type SaveOptions } from './files/save-files.ts';
+import { findDatabase } from './find-database.ts';
 import type { BackupWorld, PlannedStore, SavedStore } from './model.ts';
 import type { Restic } from './restic/program.ts';
 import { saveFolder } from './restic/save.ts';
 import { makeDump } from './save-dump.ts';
-import { findDatabase } from './save-store.ts';
 import { sharedWith } from './sets.ts';
 
 /**

@@ -179,7 +179,7 @@ test('killed in the middle of a dump: no snapshot of the set counts, the next ru
   const before = await snapshots();
   const command = p.spawnComposure(['backup', 'run'], env);
   await says(command, 'save db/postgres/postgres');
-  // The roles are saved beside it.
+  // The roles and the project are saved beside it.
   await eventually(async () => expect(await snapshots()).toHaveLength(before.length + 1), { timeoutMs: 60_000 });
   await dumpWaits();
   command.kill('SIGKILL');
@@ -188,7 +188,7 @@ test('killed in the middle of a dump: no snapshot of the set counts, the next ru
   await lock;
   const [dead] = await sets();
   expect(dead?.complete).toBe(false);
-  expect(dead?.snapshots.flatMap(({ stores }) => stores)).toEqual(['db/postgres-roles']);
+  expect(dead?.snapshots.flatMap(({ stores }) => stores).sort()).toEqual(['db/postgres-roles', 'project']);
   const next = await backup(['run', '--only', 'db']);
   expect(next.code, next.err).toBe(0);
   expect(next.err).toContain(`set ${dead?.set} is not finished: what was saved of it is taken back`);

@@ -1,10 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { COMPOSE } from '../../docker/labels.ts';
 import { Failure } from '../../kit/errors.ts';
-import { PROJECT_RECORD, type ProjectRecord, RESOLVED_MODEL } from '../files/project.ts';
+import { PROJECT_RECORD, type ProjectRecord, RESOLVED_MODEL, readSavedFile } from '../files/project.ts';
 import type { Manifest, SavedStore } from '../model.ts';
-import { resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
 import { findImages } from '../stage/images.ts';
 import type { ComposeModel, StageWorld } from '../stage/model.ts';
@@ -27,10 +25,9 @@ export async function readSavedProject(restic: Restic, { stores, set }: Manifest
     });
   }
   const read = async (file: string): Promise<unknown> => {
-    const result = await restic.run(['dump', '--no-lock', store.snapshot, join(store.path, file)]);
-    if (result.code !== 0) throw resticFailure(result, `read ${file} of set ${set}`, restic.repository);
+    const text = await readSavedFile(restic, store, set, file);
     try {
-      return JSON.parse(result.stdout);
+      return JSON.parse(text);
     } catch {
       throw new Failure('DRILL_FAILED', `${file} of the set ${set} cannot be read`, { where: `snapshot ${store.snapshot.slice(0, 8)}` });
     }

@@ -20,9 +20,8 @@ export async function* archiveOf(restic: Restic, manifest: Manifest, report: Rep
     const began = performance.now();
     report({ kind: 'step-start', step: `export:${store.id}`, text: `read ${store.id}` });
     try {
-      yield* isFolder(store)
-        ? folderOf(restic, store, manifest.set, `${root}/${placeOf(store)}`, modified, signal)
-        : dumpFile(restic, store, manifest.set, `${root}/${placeOf(store)}`, modified, signal);
+      const member = { store, set: manifest.set, name: `${root}/${placeOf(store)}`, modified, signal };
+      yield* isFolder(store) ? folderOf(restic, member) : dumpFile(restic, member);
     } catch (error) {
       report({ kind: 'step-failed', step: `export:${store.id}`, text: (error as Error).message, ms: performance.now() - began });
       throw error;
@@ -47,14 +46,17 @@ export const readStore = (restic: Restic, store: SavedStore, set: string, signal
     { signal },
   );
 
-async function* dumpFile(
-  restic: Restic,
-  store: SavedStore,
-  set: string,
-  name: string,
-  modified: number,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array> {
+interface Member {
+  store: SavedStore;
+  set: string;
+  /** Its path in the archive. */
+  name: string;
+  /** Seconds since 1970. */
+  modified: number;
+  signal: AbortSignal;
+}
+
+async function* dumpFile(restic: Restic, { store, set, name, modified, signal }: Member): AsyncGenerator<Uint8Array> {
   yield memberHeader(file(name, store.bytes, modified));
   let read = 0;
   for await (const chunk of readStore(restic, store, set, signal)) {
@@ -76,14 +78,7 @@ export function requireLength(store: SavedStore, set: string, bytes: number): vo
 }
 
 /** restic’s archive does not have the folder itself, whose owner and mode stand in the manifest, and has nothing of an empty one. */
-async function* folderOf(
-  restic: Restic,
-  store: SavedStore,
-  set: string,
-  name: string,
-  modified: number,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array> {
+async function* folderOf(restic: Restic, { store, set, name, modified, signal }: Member): AsyncGenerator<Uint8Array> {
   yield memberHeader(folder(name, modified, store.origin));
   yield* underFolder(readStore(restic, store, set, signal), name);
 }

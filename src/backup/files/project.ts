@@ -5,7 +5,9 @@ import { certificateText, fileNameOf } from '../../edge/certificates/store.ts';
 import { storageFailure } from '../../kit/files.ts';
 import type { Project } from '../../project/model.ts';
 import { observeImages } from '../discover/images.ts';
-import type { BackupWorld, PlannedStore } from '../model.ts';
+import type { BackupWorld, PlannedStore, SavedStore } from '../model.ts';
+import { resticFailure } from '../restic/outcome.ts';
+import type { Restic } from '../restic/program.ts';
 import { folderFacts } from './facts.ts';
 import { isWithin } from './mounts.ts';
 import type { MadeContent } from './save-files.ts';
@@ -47,6 +49,13 @@ export const savedPath = (file: string, folder: string): string =>
 
 /** SHA-256 of Compose's resolved model. */
 export const composeHash = ({ resolved }: Project): string => createHash('sha256').update(resolved).digest('hex');
+
+/** A file of a set's project store. Throws REPOSITORY_*. */
+export async function readSavedFile(restic: Restic, { snapshot, path }: SavedStore, set: string, name: string): Promise<string> {
+  const result = await restic.run(['dump', '--no-lock', snapshot, join(path, name)]);
+  if (result.code !== 0) throw resticFailure(result, `read ${name} of set ${set}`, restic.repository);
+  return result.stdout;
+}
 
 /** Copies the project's own files into an empty folder. Throws DISK_FULL. */
 export async function makeProject(

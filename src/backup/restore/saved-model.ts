@@ -1,9 +1,7 @@
-import { join } from 'node:path';
 import { Failure } from '../../kit/errors.ts';
 import type { Project, Service } from '../../project/model.ts';
-import { RESOLVED_MODEL } from '../files/project.ts';
+import { RESOLVED_MODEL, readSavedFile } from '../files/project.ts';
 import type { Manifest } from '../model.ts';
-import { resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
 import type { ComposeModel } from '../stage/model.ts';
 
@@ -20,9 +18,7 @@ export async function readProjectFile(restic: Restic, { set, stores }: Pick<Mani
       next: 'take a set of the whole project: composure backup list',
     });
   }
-  const result = await restic.run(['dump', '--no-lock', own.snapshot, join(own.path, name)]);
-  if (result.code !== 0) throw resticFailure(result, `read ${name} of set ${set}`, restic.repository);
-  return result.stdout;
+  return readSavedFile(restic, own, set, name);
 }
 
 type Mapping = Record<string, unknown>;

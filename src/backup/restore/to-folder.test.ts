@@ -170,6 +170,8 @@ test('stores of one snapshot are written by one call where all of them are wante
         await mkdir(join(whole, '1-postgres-roles'));
         await writeFile(join(whole, '0-sqlite', 'app.db'), 'a base');
         await writeFile(join(whole, '1-postgres-roles', 'roles.sql'), DUMP);
+        await symlink(top, join(whole, '1-link'));
+        await symlink(join(top, 'outside.sql'), join(whole, '1-file'));
       }
       return { code: 0, stdout: '', stderr: '' };
     },
@@ -185,10 +187,14 @@ test('stores of one snapshot are written by one call where all of them are wante
   await restoreToFolder(world, restic, manifest(all), [roles], join(top, 'one'));
   expect(calls).toEqual([expect.stringContaining('dump --target')]);
 
-  const hostile = [sqlite, { ...roles, path: '/../../evil' }];
-  await expect(restoreToFolder(world, restic, manifest(hostile), hostile, join(top, 'evil'))).rejects.toMatchObject({
-    code: 'RESTORE_FAILED',
-    message: expect.stringContaining('names no place within its snapshot'),
-  });
-  expect(await readdir(join(top, 'evil'))).toEqual([]);
+  await writeFile(join(top, 'outside.sql'), DUMP);
+  for (const path of ['/../../outside.sql', '/1-link/outside.sql', '/1-file', '/1-postgres-roles', '/gone']) {
+    const hostile = [sqlite, { ...roles, path }];
+    await expect(restoreToFolder(world, restic, manifest(hostile), hostile, join(top, 'evil'))).rejects.toMatchObject({
+      code: 'RESTORE_FAILED',
+      message: expect.stringContaining('names no place within its snapshot'),
+    });
+    expect(await readdir(join(top, 'evil'))).toEqual([]);
+  }
+  expect(await readFile(join(top, 'outside.sql'), 'utf8')).toBe(DUMP);
 });

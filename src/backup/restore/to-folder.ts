@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readdir, realpath, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { formatBytes } from '../../kit/amounts.ts';
 import { atOnce } from '../../kit/at-once.ts';
@@ -121,11 +121,11 @@ const writeAlone: Write = async (world, restic, set, [store], folder) => {
 const writeTogether: Write = async (world, restic, set, stores, folder) => {
   const [first] = stores;
   if (!first) return;
-  const whole = await mkdtemp(join(folder, '.snapshot-'));
+  const whole = await mkdtemp(join(await realpath(folder), '.snapshot-'));
   await restoreSnapshot(restic, first, whole, world);
   for (const store of stores) {
     const [from, to] = [join(whole, store.path), join(folder, placeOf(store))];
-    if (!isWithin(from, whole)) throw unknownPlace(store, set);
+    if (!(await isItself(from, whole, isFolder(store)))) throw unknownPlace(store, set);
     await mkdir(dirname(to), { recursive: true, mode: 0o700 });
     await rename(from, to);
     if (isFolder(store)) await takeOrigin(store, to);
@@ -133,6 +133,13 @@ const writeTogether: Write = async (world, restic, set, stores, folder) => {
   }
   await rm(whole, { recursive: true });
 };
+
+/** A folder or a file that lies in the snapshot as it is named: by way of a link in it, something else would be moved. */
+async function isItself(path: string, whole: string, isDirectory: boolean): Promise<boolean> {
+  const found = await lstat(path).catch(() => undefined);
+  if (!(isDirectory ? found?.isDirectory() : found?.isFile())) return false;
+  return (await realpath(path)) === path && isWithin(path, whole);
+}
 
 const unknownPlace = ({ id, path, snapshot }: SavedStore, set: string): Failure =>
   new Failure('RESTORE_FAILED', `${id}: the manifest of set ${set} names no place within its snapshot: ${JSON.stringify(path)}`, {

@@ -1,6 +1,7 @@
 import type { ContainerSummary } from '../../docker/api.ts';
 import { COMPOSE } from '../../docker/labels.ts';
 import { Failure } from '../../kit/errors.ts';
+import type { Project } from '../../project/model.ts';
 import type { BackupWorld } from '../model.ts';
 
 /** Lines of a hook's output that a failure shows. */
@@ -59,3 +60,7 @@ async function firstRunning(listing: Promise<ContainerSummary[]>): Promise<Conta
     .filter(({ State, Labels }) => State === 'running' && Labels[COMPOSE.oneoff]?.toLowerCase() !== 'true')
     .sort((a, b) => number(a) - number(b))[0];
 }
+
+/** The services that want a command run before or after they are saved. Pure. */
+export const hookedServices = ({ services }: Pick<Project, 'services'>): ReadonlySet<string> =>
+  new Set(Object.values(services).flatMap(({ name, backup }) => (backup?.pre || backup?.post ? [name] : [])));

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { PlannedStore } from '../model.ts';
-import { type Batch, inOrder } from './order.ts';
+import { type Batch, disturbsSomebody, inOrder } from './order.ts';
 
 const dump = (service: string, name = ''): PlannedStore => ({
   id: `${service}/postgres/${name}`,
@@ -32,10 +32,10 @@ const folder = (
 
 const ids = (stores: PlannedStore[]): string => stores.map(({ id }) => id).join(' + ');
 const text = (batches: Batch[]): string[] =>
-  batches.map(({ service, databases, files, held }) =>
+  batches.map(({ service, groups, files, held }) =>
     [
       ...(service === undefined ? ['all'] : [service]),
-      ...(databases.length > 0 ? [ids(databases)] : []),
+      ...groups.map(ids),
       ...(files.length > 0 ? [`files ${ids(files)}`] : []),
       ...held.map(({ consistency, users, stores }) => `${consistency} ${users.join('+')} for ${stores.map(({ id }) => id).join(' ')}`),
     ].join(', '),
@@ -44,15 +44,15 @@ const order = (stores: PlannedStore[], ...hooked: string[]): string[] => text(in
 
 test('databases come first, files after them', () => {
   expect(order([project, folder('web', 'uploads'), dump('db', 'app'), folder('web', 'uploads', 'none', ['web'], 'sqlite')])).toEqual([
-    'all, db/postgres/app + web/sqlite/uploads, files project + web/files/uploads',
+    'all, db/postgres/app, project + web/sqlite/uploads, files web/files/uploads',
   ]);
 });
 
 test('what a service has is saved between its hooks, databases of others before it, their files after it', () => {
   expect(order([folder('a', 'x'), folder('web', 'uploads'), dump('web'), dump('db'), project], 'web')).toEqual([
-    'all, db/postgres/',
+    'all, db/postgres/, project',
     'web, web/postgres/, files web/files/uploads',
-    'all, files a/files/x + project',
+    'all, files a/files/x',
   ]);
 });
 
@@ -72,7 +72,7 @@ test('all volumes of a service that are to be of one moment are saved in one sta
 
 test('nobody stands still for what is copied through its database', () => {
   expect(order([folder('web', 'a', 'stop', ['web'], 'sqlite'), folder('web', 'a', 'stop'), dump('web')])).toEqual([
-    'all, web/sqlite/a + web/postgres/',
+    'all, web/postgres/, web/sqlite/a',
     'web, stop web for web/files/a',
   ]);
 });
@@ -85,10 +85,20 @@ test('every store is saved once', () => {
     folder('web', 'y', 'stop'),
     folder('web', 'y', 'stop', ['web'], 'sqlite'),
   ];
-  const all = inOrder(stores, new Set(['db'])).flatMap(({ databases, files, held }) => [
-    ...databases,
+  const all = inOrder(stores, new Set(['db'])).flatMap(({ groups, files, held }) => [
+    ...groups.flat(),
     ...files,
     ...held.flatMap((group) => group.stores),
   ]);
   expect(all.map(({ id }) => id).sort()).toEqual(stores.map(({ id }) => id).sort());
+});
+
+test.each<[string, PlannedStore[], string[], boolean]>([
+  ['dumps, copies and files that are read as they are', [dump('db'), folder('web', 'a'), project], [], false],
+  ['a copy through SQLite, whatever the files want', [folder('web', 'a', 'stop', ['web'], 'sqlite')], [], false],
+  ['files that want a standstill', [dump('db'), folder('web', 'a', 'pause')], [], true],
+  ['a service with a hook', [dump('db')], ['db'], true],
+  ['a hook of a service that is not saved', [dump('db')], ['web'], false],
+])('who is disturbed by %s', (_title, stores, hooked, expected) => {
+  expect(disturbsSomebody(stores, new Set(hooked))).toBe(expected);
 });

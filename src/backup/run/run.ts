@@ -1,21 +1,21 @@
 import { createHash } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { Failure } from '../../kit/errors.ts';
-import { readFileIfThere, writeFileDurably } from '../../kit/files.ts';
-import type { Project } from '../../project/model.ts';
 import { readCurrentRelease } from '../../state/releases.ts';
 import { observeImages } from '../discover/images.ts';
 import { observeStores } from '../discover/observe.ts';
 import { planBackup } from '../discover/plan.ts';
-import type { BackupPlan, BackupSet, BackupWorld, Manifest, PlannedStore, SavedStore } from '../model.ts';
-import { lastSetPath } from '../places.ts';
+import type { BackupPlan, BackupWorld, Manifest } from '../model.ts';
 import type { Restic } from '../restic/program.ts';
 import { didBreakOff, indexLoosePacks } from '../resume.ts';
-import { isWhole, knownManifest, listSets } from '../sets.ts';
+import { listSets } from '../sets.ts';
 import { removeLeftOvers } from '../stage/scratch.ts';
 import { removeLocks } from '../unlock.ts';
 import { endHoldsOfDead } from './hold.ts';
+import { hookedServices } from './hooks.ts';
+import { lastStores, rememberLast } from './last-set.ts';
 import { withBackupLock } from './lock.ts';
+import { disturbsSomebody } from './order.ts';
 import { type Outcome, recorded } from './record.ts';
 import { newSetId, saveSet, takeBackKilled } from './save-set.ts';
 
@@ -49,9 +49,8 @@ export function runBackup(world: BackupWorld, request: RunRequest): Promise<RunD
       await endHoldsOfDead(world, { project: project.name, waitMs: 10_000 });
       await removeLeftOvers(world.docker);
       const restic = await request.open();
-      // Each call of restic costs half a second for its key alone, so what can be asked at once is, and only what is not known here.
-      const known = await readLastStores(world);
-      const asked = known === undefined ? askLastStores(world, restic) : undefined;
+      // Each call of restic costs half a second for its key alone, so what can be asked at once is.
+      const previous = lastStores(world, restic);
       const [brokeOff, plan, images, release] = await Promise.all([
         didBreakOff(stateFolder, project.name),
         observeStores(world).then((observed) => planBackup(project, observed)),
@@ -65,7 +64,8 @@ export function runBackup(world: BackupWorld, request: RunRequest): Promise<RunD
       const stores = chosenStores(plan, request.only, Object.keys(project.services));
       const set = newSetId(new Date());
       outcome.set = set;
-      const previous = asked ?? (disturbs(project, stores) ? askLastStores(world, restic) : Promise.resolve(known ?? []));
+      // A repository that does not answer must not have cost anybody a standstill.
+      if (disturbsSomebody(stores, hookedServices(project))) await listSets(restic, project.name);
       const manifest = await saveSet(world, restic, {
         set,
         stores,
@@ -78,8 +78,7 @@ export function runBackup(world: BackupWorld, request: RunRequest): Promise<RunD
           ...only,
         },
       });
-      if (manifest.only === undefined)
-        await writeFileDurably(lastSetPath(stateFolder, project.name), JSON.stringify(manifest)).catch(() => {});
+      if (manifest.only === undefined) await rememberLast(world, manifest);
       const sum = (field: 'bytes' | 'added'): number => manifest.stores.reduce((total, store) => total + store[field], 0);
       const seconds = Math.round((performance.now() - began) / 100) / 10;
       return {
@@ -110,38 +109,4 @@ export function chosenStores({ stores }: BackupPlan, only: readonly string[], se
 async function clearDeadLocks({ report }: BackupWorld, restic: Restic): Promise<void> {
   const { removed } = await removeLocks(restic);
   for (const { hostname, pid, why } of removed) report({ kind: 'note', text: `removed a dead lock of ${hostname} (pid ${pid}): ${why}` });
-}
-
-/** Containers are paused or stopped for it, or commands run in them: it has to be known before that the repository answers. */
-const disturbs = ({ services }: Project, stores: readonly PlannedStore[]): boolean =>
-  stores.some((store) => (store.kind === 'files' && store.consistency !== 'none') || services[store.service]?.backup?.pre !== undefined);
-
-/** What the last set of the whole project holds that was made here; a disk that was mounted then and is not now is noticed by it. */
-async function readLastStores({ stateFolder, project }: BackupWorld): Promise<SavedStore[] | undefined> {
-  const text = await readFileIfThere(lastSetPath(stateFolder, project.name));
-  if (text === undefined) return undefined;
-  try {
-    return (JSON.parse(text) as Manifest).stores;
-  } catch {
-    return undefined;
-  }
-}
-
-/** The same of the newest set in the repository. */
-function askLastStores(world: BackupWorld, restic: Restic): Promise<SavedStore[]> {
-  const asked = listSets(restic, world.project.name).then((sets) => storesOf(world, restic, sets.find(isWhole)));
-  // Who needs it hears of it.
-  asked.catch(() => {});
-  return asked;
-}
-
-async function storesOf({ report }: BackupWorld, restic: Restic, last: BackupSet | undefined): Promise<SavedStore[]> {
-  if (last === undefined) return [];
-  try {
-    return (await knownManifest(restic, last)).stores;
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    report({ kind: 'warning', text: `the last set cannot be compared with: ${error.message}` });
-    return [];
-  }
 }

@@ -12,11 +12,10 @@ import { runningPath } from '../places.ts';
 import { resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
 import { saveStream } from '../restic/save.ts';
-import { isMade } from '../save-made.ts';
 import { listSets, MANIFEST_FILE, rememberManifest } from '../sets.ts';
 import { rememberWithin } from '../stage/entries.ts';
 import { hold } from './hold.ts';
-import { runHook } from './hooks.ts';
+import { hookedServices, runHook } from './hooks.ts';
 import { type Batch, inOrder } from './order.ts';
 import { RETRY_LOCK, type SetRequest, saveTogether, tagsFor, watched } from './save-together.ts';
 
@@ -28,7 +27,7 @@ export const newSetId = (now: Date): string =>
   `${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z-${randomBytes(2).toString('hex')}`;
 
 /**
- * Saves the stores, each as one snapshot, and last the manifest that makes them a set. When anything fails, what was saved of it is taken back.
+ * Saves the stores, and last the manifest that makes them a set. When anything fails, what was saved of it is taken back.
  * The caller holds the backup lock. Throws BACKUP_FAILED, REPOSITORY_*, INTERRUPTED, LOCKED.
  */
 export async function saveSet(world: BackupWorld, restic: Restic, request: SetRequest): Promise<Manifest> {
@@ -40,8 +39,7 @@ export async function saveSet(world: BackupWorld, restic: Restic, request: SetRe
   await writeFileDurably(running, JSON.stringify({ set }));
   try {
     const saved: SavedStore[] = [];
-    const hooked = new Set(Object.values(project.services).flatMap(({ name, backup }) => (backup?.pre || backup?.post ? [name] : [])));
-    for (const batch of inOrder(stores, hooked)) saved.push(...(await saveBatch(world, restic, request, batch)));
+    for (const batch of inOrder(stores, hookedServices(project))) saved.push(...(await saveBatch(world, restic, request, batch)));
     signal.throwIfAborted();
     const order = new Map(stores.map(({ id }, index) => [id, index]));
     const manifest: Manifest = {
@@ -65,9 +63,8 @@ export async function saveSet(world: BackupWorld, restic: Restic, request: SetRe
     });
     await rm(running, { force: true });
     await rememberManifest(restic, snapshot, manifest);
-    const whole = new Set(saved.filter(isFolder).map((store) => store.snapshot));
-    const folders = [...saved.filter(isFolder), ...[...whole].map((id) => ({ snapshot: id, path: '/' }))];
-    await Promise.all(folders.map((content) => rememberWithin(restic, content)));
+    const folders = new Set(saved.filter(isFolder).map((store) => store.snapshot));
+    await Promise.all([...folders].map((id) => rememberWithin(restic, { snapshot: id, path: '/' })));
     return manifest;
   } catch (error) {
     const kept = await takeBack(world, restic, set);
@@ -118,16 +115,14 @@ async function saveBatch(
   world: BackupWorld,
   restic: Restic,
   request: SetRequest,
-  { service, databases, files, held }: Batch,
+  { service, groups, files, held }: Batch,
 ): Promise<SavedStore[]> {
   const hooks = service === undefined ? undefined : world.project.services[service]?.backup;
   const saved: SavedStore[] = [];
   let fault: { error: unknown } | undefined;
-  // A repository that does not answer must not have cost anybody a standstill.
-  if (hooks?.pre || held.length > 0) await request.previous;
   try {
     if (service !== undefined && hooks?.pre) await runHook(world, service, 'pre', hooks.pre);
-    saved.push(...(await saveFree(world, restic, request, databases, files)));
+    saved.push(...(await saveFree(world, restic, request, groups, files)));
     for (const group of held) saved.push(...(await saveHeld(world, restic, request, group)));
   } catch (error) {
     fault = { error };
@@ -144,19 +139,16 @@ async function saveBatch(
   return saved;
 }
 
-/** Saves what needs no standstill, a few at a time. Files are read when the content of every database is settled, and not only when it is saved. */
+/** Saves what needs no standstill, a few at a time. Files are read when the content of every group is settled, and not only when it is saved. */
 async function saveFree(
   world: BackupWorld,
   restic: Restic,
   request: SetRequest,
-  databases: readonly PlannedStore[],
+  groups: readonly PlannedStore[][],
   files: readonly PlannedStore[],
 ): Promise<SavedStore[]> {
-  const made = [...databases, ...files].filter(isMade);
-  const first = [...databases.filter((store) => !isMade(store)).map((store) => [store]), ...(made.length > 0 ? [made] : [])];
-  const settled = new Map(first.map((stores) => [stores, Promise.withResolvers<void>()]));
-  const jobs = [...first, ...files.filter((store) => !isMade(store)).map((store) => [store])];
-  const saved = await atOnce(restic.atOnce, jobs, world.signal, async (stores, signal) => {
+  const settled = new Map(groups.map((stores) => [stores, Promise.withResolvers<void>()]));
+  const saved = await atOnce(restic.atOnce, [...groups, ...files.map((store) => [store])], world.signal, async (stores, signal) => {
     const own = settled.get(stores);
     if (own === undefined) await Promise.all([...settled.values()].map(({ promise }) => promise));
     try {

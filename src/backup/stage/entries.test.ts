@@ -117,6 +117,12 @@ describe('a list that was read once', () => {
     expect(lists).toEqual([`${store.snapshot}:/`, `${short.snapshot}:/data`, `${short.snapshot}:/data`]);
   });
 
+  test('of the whole snapshot says the same of every folder in it', async () => {
+    await rememberWithin(whole(), { ...store, path: '/' });
+    await requireWithin(whole(), store, target);
+    expect(lists).toEqual([]);
+  });
+
   test('is refused each time where it leads out', async () => {
     const hostile = repository({ path: '/../evil', type: 'file' });
     for (let time = 0; time < 2; time++)

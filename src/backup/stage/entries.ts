@@ -72,8 +72,8 @@ export async function requireWithin(restic: Restic, store: Content & Pick<SavedS
 }
 
 /**
- * Keeps that a snapshot's folder stays within the one it is written to: its id stands for its content. Also of what this machine has just saved,
- * since a folder on a disk holds nothing that lies elsewhere. A machine that cannot keep it reads the list again.
+ * Keeps that a snapshot's folder, and with it every folder in that, stays within the one it is written to: its id stands for its content. Also of what
+ * this machine has just saved, since a folder on a disk holds nothing that lies elsewhere. A machine that cannot keep it reads the list again.
  */
 export async function rememberWithin(restic: Restic, { snapshot, path }: Content): Promise<void> {
   if (FULL_ID.test(snapshot)) await writeFileDurably(knownPath(restic, { snapshot, path }), '').catch(() => {});
@@ -86,7 +86,8 @@ const FULL_ID = /^[0-9a-f]{64}$/;
 const knownPath = ({ cache }: Restic, { snapshot, path }: Content): string =>
   join(cache, 'within', createHash('sha256').update(`${snapshot}:${path}`).digest('hex'));
 
-const isKnown = (restic: Restic, content: Content): boolean => FULL_ID.test(content.snapshot) && existsSync(knownPath(restic, content));
+const isKnown = (restic: Restic, { snapshot, path }: Content): boolean =>
+  FULL_ID.test(snapshot) && ['/', path].some((root) => existsSync(knownPath(restic, { snapshot, path: root })));
 
 async function isEmptyFolder(folder: string): Promise<boolean> {
   const found = await lstat(folder).catch(() => undefined);
