@@ -125,7 +125,8 @@ test('a worker that ignores its signal is waited for as draining, by the next au
       expect(await jobs.signals()).toHaveLength(1);
       await project.docker(['kill', '--signal', 'KILL', `${project.name}-worker-1`]);
       await eventually(async () => expect(await states(project)).toEqual([]), { timeoutMs: 5000 });
-      expect([...(await readWorkerMarks(project.state, project.name))]).toEqual([]);
+      // The note goes once the container has gone.
+      await eventually(async () => expect([...(await readWorkerMarks(project.state, project.name))]).toEqual([]), { timeoutMs: 5000 });
     } finally {
       await second.stop();
       await jobs.close();
