@@ -5,9 +5,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually } from '../../test/support/eventually.ts';
 import { type S3, startS3 } from '../../test/support/s3.ts';
+import { readFileIfThere, writeFileDurably } from '../kit/files.ts';
 import { createRepository } from './initialize.ts';
+import type { BackupWorld } from './model.ts';
+import { runningPath } from './places.ts';
 import { openRestic, type Restic } from './restic/program.ts';
 import { saveStream } from './restic/save.ts';
+import { takeBackKilled } from './run/save-set.ts';
+import { tagsOf } from './sets.ts';
 import { DEAD_AFTER_MS, judgeLocks, ownWitness, readLocks, removeLocks } from './unlock.ts';
 
 const PASSWORD = 'for tests only';
@@ -62,10 +67,10 @@ const repositories = [
   ['an object store', () => remote],
 ] as const;
 
-const save = (restic: Restic) =>
+const save = (restic: Restic, tags: string[] = []) =>
   saveStream(restic, {
     file: 'note',
-    tags: [],
+    tags,
     scratch: folder,
     host: 'here',
     verdict: async () => undefined,
@@ -135,6 +140,23 @@ test('a prune that is killed in the middle leaves an exclusive lock; the next ba
   await save(remote);
   expect((await remote.run(['prune'])).code).toBe(0);
   expect((await remote.run(['check', '--read-data'])).code).toBe(0);
+});
+
+test('what a killed run left is taken back also when its restic ends after the locks were looked at', async () => {
+  const tags = tagsOf('shop', '20261124T061200Z-dead', 'db/postgres/');
+  const { snapshot } = await save(local, tags);
+  const stateFolder = join(folder, 'state');
+  await writeFileDurably(runningPath(stateFolder, 'shop'), JSON.stringify({ set: '20261124T061200Z-dead' }));
+  const outliving = await holder(local);
+  const world = { project: { name: 'shop' }, stateFolder, report: () => {} } as unknown as BackupWorld;
+  const began = performance.now();
+  const taken = takeBackKilled(world, local);
+  setTimeout(() => void outliving.kill(), 3000);
+  await taken;
+  // It would have waited for two minutes.
+  expect(performance.now() - began).toBeLessThan(60_000);
+  expect(await readdir(join(local.repository, 'snapshots'))).not.toContain(snapshot);
+  expect(await readFileIfThere(runningPath(stateFolder, 'shop'))).toBeUndefined();
 });
 
 test('what cannot be known for dead lives', () => {

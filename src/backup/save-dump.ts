@@ -11,12 +11,12 @@ import { saveStream, type Verdict } from './restic/save.ts';
 
 interface OpenDump {
   dump: RunningDump;
-  /** Name of its file. */
-  file: string;
   /** The dump, read along as it streams by. */
   stream: AsyncIterable<Uint8Array>;
   verdict: Verdict;
 }
+
+const fileOf = ({ extension }: DumpType, { name, kind }: Store): string => `${(name || kind).replaceAll('/', '_')}${extension}`;
 
 async function openDump(type: DumpType, store: Store, context: DumpContext): Promise<OpenDump> {
   const dump = await type.dump(context);
@@ -29,7 +29,6 @@ async function openDump(type: DumpType, store: Store, context: DumpContext): Pro
   }
   return {
     dump,
-    file: `${(store.name || store.kind).replaceAll('/', '_')}${type.extension}`,
     stream: alongside(),
     verdict: async () => {
       const { code, stderr } = await dump.ended;
@@ -45,7 +44,8 @@ async function openDump(type: DumpType, store: Store, context: DumpContext): Pro
 
 /** Writes a dump into a folder. One that fails, is cut short or is empty is Failure BACKUP_FAILED; throws DISK_FULL. */
 export async function makeDump(type: DumpType, store: Store, context: DumpContext, folder: string): Promise<MadeContent> {
-  const { dump, file, stream, verdict } = await openDump(type, store, context);
+  const file = fileOf(type, store);
+  const { dump, stream, verdict } = await openDump(type, store, context);
   try {
     const path = join(folder, file);
     await pipeline(stream, createWriteStream(path, { mode: 0o600, flags: 'wx' })).catch(async (error: NodeJS.ErrnoException) => {
@@ -73,16 +73,26 @@ export async function saveDump(
   { tags, scratch, host, onSettled }: { tags: readonly string[]; scratch: string; host: string; onSettled?: (() => void) | undefined },
 ): Promise<SavedStore> {
   const startedAt = new Date().toISOString();
-  const { dump, file, stream, verdict } = await openDump(type, store, context);
-  if (dump.isSettled) onSettled?.();
+  // restic makes its key meanwhile.
+  const opening = openDump(type, store, context);
+  opening.then(({ dump }) => dump.isSettled && onSettled?.()).catch(() => {});
+  async function* stream(): AsyncGenerator<Uint8Array> {
+    yield* (await opening).stream;
+  }
   try {
-    const saved = await saveStream(restic, { file, tags, scratch, host, stream, verdict });
+    const saving = { file: fileOf(type, store), tags, scratch, host, stream: stream(), verdict: async () => (await opening).verdict() };
+    const saved = await saveStream(restic, saving).catch(async (error: unknown) => {
+      // Why there is no dump says more than that it broke off.
+      await opening;
+      throw error;
+    });
+    const { dump } = await opening;
     const facts = await dump.facts();
     return {
       ...store,
       tool: dump.tool,
       snapshot: saved.snapshot,
-      path: `/${file}`,
+      path: `/${saving.file}`,
       bytes: saved.bytes,
       added: saved.added,
       startedAt,
@@ -91,6 +101,6 @@ export async function saveDump(
       facts,
     };
   } finally {
-    await dump.close();
+    await opening.then(({ dump }) => dump.close()).catch(() => {});
   }
 }

@@ -28,3 +28,31 @@ export async function atOnce<T, R>(
   if (faults.length > 0) throw faults[0];
   return results;
 }
+
+/**
+ * The same, and `close` as one more, which begins when nothing waits any more and a place is free: beside the last ones, given what all come to.
+ * Answers what `close` does.
+ */
+export async function closedAtOnce<T, R, C>(
+  limit: number,
+  items: readonly T[],
+  outer: AbortSignal,
+  work: (item: T, signal: AbortSignal) => Promise<R>,
+  close: (results: Promise<R[]>, signal: AbortSignal) => Promise<C>,
+): Promise<C> {
+  const parts = items.map((item) => ({ item, ...Promise.withResolvers<R>() }));
+  const all = Promise.all(parts.map(({ promise }) => promise));
+  // Where `close` has not begun, nobody waits for it.
+  all.catch(() => {});
+  const steps = parts.map(({ item, resolve, reject }) => async (signal: AbortSignal): Promise<C | undefined> => {
+    try {
+      resolve(await work(item, signal));
+      return undefined;
+    } catch (error) {
+      reject(error);
+      throw error;
+    }
+  });
+  const ended = await atOnce(limit, [...steps, (signal) => close(all, signal)], outer, (step, signal) => step(signal));
+  return ended.at(-1) as C;
+}

@@ -39,6 +39,9 @@ export function complaints({ stdout, stderr }: RunResult): string[] {
     .slice(-8);
 }
 
+/** restic's exit code where others have locked the repository. */
+export const LOCKED_CODE = 11;
+
 /** The failure that an exit code of restic other than 0 means. Codes: restic's manual, "Exit codes". */
 export function resticFailure(result: RunResult, doing: string, repository: string): Failure {
   const parts = { where: repository, details: complaints(result) };
@@ -48,7 +51,7 @@ export function resticFailure(result: RunResult, doing: string, repository: stri
         ...parts,
         next: 'if it is new: composure backup init; if it is not, is its disk mounted, and is the address right?',
       });
-    case 11:
+    case LOCKED_CODE:
       return new Failure('REPOSITORY_LOCKED', `${doing}: the repository is locked by another restic`, {
         ...parts,
         next: 'wait for it to end; if it was killed: composure backup unlock',

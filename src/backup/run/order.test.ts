@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { PlannedStore } from '../model.ts';
-import { type Batch, disturbsSomebody, inOrder } from './order.ts';
+import { disturbsSomebody, inOrder } from './order.ts';
 
 const dump = (service: string, name = ''): PlannedStore => ({
   id: `${service}/postgres/${name}`,
@@ -31,16 +31,17 @@ const folder = (
 });
 
 const ids = (stores: PlannedStore[]): string => stores.map(({ id }) => id).join(' + ');
-const text = (batches: Batch[]): string[] =>
-  batches.map(({ service, groups, files, held }) =>
+function order(stores: PlannedStore[], ...hooked: string[]): string[] {
+  const { first, last } = inOrder(stores, new Set(hooked));
+  return [...first, { ...last, service: undefined, held: [] }].map(({ service, groups, files, held }) =>
     [
       ...(service === undefined ? ['all'] : [service]),
       ...groups.map(ids),
       ...(files.length > 0 ? [`files ${ids(files)}`] : []),
-      ...held.map(({ consistency, users, stores }) => `${consistency} ${users.join('+')} for ${stores.map(({ id }) => id).join(' ')}`),
+      ...held.map(({ consistency, users, stores: still }) => `${consistency} ${users.join('+')} for ${ids(still)}`),
     ].join(', '),
   );
-const order = (stores: PlannedStore[], ...hooked: string[]): string[] => text(inOrder(stores, new Set(hooked)));
+}
 
 test('databases come first, files after them', () => {
   expect(order([project, folder('web', 'uploads'), dump('db', 'app'), folder('web', 'uploads', 'none', ['web'], 'sqlite')])).toEqual([
@@ -64,7 +65,7 @@ test('all volumes of a service that are to be of one moment are saved in one sta
     folder('mail', 'd', 'stop'),
   ];
   expect(order(stores)).toEqual([
-    'web, pause web+worker for web/files/a web/files/b',
+    'web, pause web+worker for web/files/a + web/files/b',
     'mail, stop mail for mail/files/d',
     'all, files web/files/c',
   ]);
@@ -74,6 +75,7 @@ test('nobody stands still for what is copied through its database', () => {
   expect(order([folder('web', 'a', 'stop', ['web'], 'sqlite'), folder('web', 'a', 'stop'), dump('web')])).toEqual([
     'all, web/postgres/, web/sqlite/a',
     'web, stop web for web/files/a',
+    'all',
   ]);
 });
 
@@ -85,7 +87,8 @@ test('every store is saved once', () => {
     folder('web', 'y', 'stop'),
     folder('web', 'y', 'stop', ['web'], 'sqlite'),
   ];
-  const all = inOrder(stores, new Set(['db'])).flatMap(({ groups, files, held }) => [
+  const { first, last } = inOrder(stores, new Set(['db']));
+  const all = [...first, { ...last, held: [] }].flatMap(({ groups, files, held }) => [
     ...groups.flat(),
     ...files,
     ...held.flatMap((group) => group.stores),

@@ -1,14 +1,18 @@
 import type { PlannedStore } from '../model.ts';
 import { isMade } from '../save-made.ts';
 
+/** What is saved while everything runs. */
+export interface FreeBatch {
+  /** Each group by one call of restic: dumps by themselves, and together what is made first. */
+  groups: PlannedStore[][];
+  /** Read once it is settled what every one of the groups will hold. */
+  files: PlannedStore[];
+}
+
 /** What is saved together. */
-export interface Batch {
+export interface Batch extends FreeBatch {
   /** Whose hooks run before and after it; undefined: nobody's. */
   service: string | undefined;
-  /** Saved while everything runs, each group by one call of restic: dumps by themselves, and together what is made first. */
-  groups: PlannedStore[][];
-  /** Read while everything runs, once it is settled what every one of the groups will hold. */
-  files: PlannedStore[];
   /** Saved while these services' containers stand still. */
   held: { consistency: 'pause' | 'stop'; users: string[]; stores: PlannedStore[] }[];
 }
@@ -26,21 +30,18 @@ export const disturbsSomebody = (stores: readonly PlannedStore[], hooked: Readon
 
 /**
  * The order in which stores are saved: databases first and files after them, so that a file that a row names is there. What disturbs nobody is
- * pooled. All volumes of a service that are to be of one moment are saved within one standstill. Pure.
+ * pooled. All volumes of a service that are to be of one moment are saved within one standstill. `last` disturbs nobody, and may be empty. Pure.
  */
-export function inOrder(stores: readonly PlannedStore[], hooked: ReadonlySet<string>): Batch[] {
+export function inOrder(stores: readonly PlannedStore[], hooked: ReadonlySet<string>): { first: Batch[]; last: FreeBatch } {
   const pooled = stores.filter((store) => !disturbs(store, hooked));
   const others = stores.filter((store) => disturbs(store, hooked));
   const rank = (service: string): number => (others.some((store) => store.service === service && !isRead(store)) ? 0 : 1);
   const services = [...new Set(others.map(({ service }) => service))].sort((a, b) => rank(a) - rank(b));
-  const nobody = { service: undefined, groups: [], files: [], held: [] };
   const groups = groupsOf(pooled);
   const files = pooled.filter(isRead);
-  const batches =
-    services.length === 0
-      ? [{ ...nobody, groups, files }]
-      : [{ ...nobody, groups }, ...services.map((service) => batchOf(service, others)), { ...nobody, files }];
-  return batches.filter((batch) => batch.service !== undefined || batch.groups.length + batch.files.length > 0);
+  if (services.length === 0) return { first: [], last: { groups, files } };
+  const dumps = groups.length === 0 ? [] : [{ service: undefined, groups, files: [], held: [] }];
+  return { first: [...dumps, ...services.map((service) => batchOf(service, others))], last: { groups: [], files } };
 }
 
 function groupsOf(stores: readonly PlannedStore[]): PlannedStore[][] {

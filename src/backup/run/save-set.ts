@@ -1,23 +1,25 @@
 import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { performance } from 'node:perf_hooks';
-import { atOnce } from '../../kit/at-once.ts';
+import { atOnce, closedAtOnce } from '../../kit/at-once.ts';
 import { Failure } from '../../kit/errors.ts';
 import { readFileIfThere, writeFileDurably } from '../../kit/files.ts';
+import type { RunResult } from '../../kit/spawn.ts';
 import { lockPath } from '../../rollout/journal.ts';
 import { describeHolder, takeLock } from '../../state/lock.ts';
 import { isFolder } from '../export/place.ts';
-import type { BackupWorld, Manifest, PlannedStore, SavedStore } from '../model.ts';
+import type { BackupSet, BackupWorld, Manifest, PlannedStore, SavedStore } from '../model.ts';
 import { runningPath } from '../places.ts';
-import { resticFailure } from '../restic/outcome.ts';
+import { LOCKED_CODE, resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
-import { saveStream } from '../restic/save.ts';
-import { listSets, MANIFEST_FILE, rememberManifest } from '../sets.ts';
+import { listSets, rememberManifest } from '../sets.ts';
 import { rememberWithin } from '../stage/entries.ts';
+import { removeLocks } from '../unlock.ts';
 import { hold } from './hold.ts';
 import { hookedServices, runHook } from './hooks.ts';
-import { type Batch, inOrder } from './order.ts';
-import { RETRY_LOCK, type SetRequest, saveTogether, tagsFor, watched } from './save-together.ts';
+import { type Batch, type FreeBatch, inOrder } from './order.ts';
+import { saveManifest } from './save-manifest.ts';
+import { RETRY_LOCK, type SetRequest, saveTogether } from './save-together.ts';
 
 /** How long a backup waits for a deploy before it pauses or stops containers. */
 const DEPLOY_MS = 15 * 60_000;
@@ -32,17 +34,17 @@ export const newSetId = (now: Date): string =>
  */
 export async function saveSet(world: BackupWorld, restic: Restic, request: SetRequest): Promise<Manifest> {
   const { project, stateFolder, host, signal, version } = world;
-  const { set, stores, scratch, about } = request;
+  const { set, stores, about } = request;
   const running = runningPath(stateFolder, project.name);
   const startedAt = new Date().toISOString();
   // Before the first snapshot: whoever comes after a kill knows what to take back.
   await writeFileDurably(running, JSON.stringify({ set }));
   try {
+    const { first, last } = inOrder(stores, hookedServices(project));
     const saved: SavedStore[] = [];
-    for (const batch of inOrder(stores, hookedServices(project))) saved.push(...(await saveBatch(world, restic, request, batch)));
-    signal.throwIfAborted();
+    for (const batch of first) saved.push(...(await saveBatch(world, restic, request, batch)));
     const order = new Map(stores.map(({ id }, index) => [id, index]));
-    const manifest: Manifest = {
+    const manifestOf = (others: readonly SavedStore[]): Manifest => ({
       version: 1,
       project: project.name,
       set,
@@ -51,19 +53,17 @@ export async function saveSet(world: BackupWorld, restic: Restic, request: SetRe
       composure: version,
       host,
       ...about,
-      stores: saved.sort((a, b) => (order.get(a.id) ?? 0) - (order.get(b.id) ?? 0)),
-    };
-    const { snapshot } = await saveStream(watched(restic, signal), {
-      file: MANIFEST_FILE,
-      tags: tagsFor(world, request, 'manifest'),
-      scratch,
-      host,
-      stream: oneChunk(`${JSON.stringify(manifest, null, 2)}\n`),
-      verdict: async () => undefined,
+      stores: [...saved, ...others].sort((a, b) => (order.get(a.id) ?? 0) - (order.get(b.id) ?? 0)),
+    });
+    const { parts, save } = savingFree(world, restic, request, last);
+    const { manifest, snapshot } = await closedAtOnce(restic.atOnce, parts, signal, save, async (others, ending) => {
+      const made = others.then((found) => manifestOf(found.flat()));
+      const id = await saveManifest({ ...world, signal: ending }, restic, request, made);
+      return { manifest: await made, snapshot: id };
     });
     await rm(running, { force: true });
     await rememberManifest(restic, snapshot, manifest);
-    const folders = new Set(saved.filter(isFolder).map((store) => store.snapshot));
+    const folders = new Set(manifest.stores.filter(isFolder).map((store) => store.snapshot));
     await Promise.all([...folders].map((id) => rememberWithin(restic, { snapshot: id, path: '/' })));
     return manifest;
   } catch (error) {
@@ -71,10 +71,6 @@ export async function saveSet(world: BackupWorld, restic: Restic, request: SetRe
     if (!kept) await rm(running, { force: true });
     throw signal.aborted ? interrupted(set, kept) : error;
   }
-}
-
-async function* oneChunk(text: string): AsyncGenerator<Uint8Array> {
-  yield Buffer.from(text);
 }
 
 const interrupted = (set: string, kept: boolean): Failure =>
@@ -98,7 +94,7 @@ async function takeBack({ project, report }: BackupWorld, restic: Restic, set: s
   try {
     const found = (await listSets(restic, project.name)).find((one) => one.set === set);
     if (!found || found.complete) return false;
-    const result = await restic.run([...RETRY_LOCK, 'forget', ...found.snapshots.map(({ id }) => id)]);
+    const result = await forget(restic, found);
     if (result.code !== 0) throw resticFailure(result, `take back the unfinished set ${set}`, restic.repository);
     report({ kind: 'note', text: `set ${set} is not finished: what was saved of it is taken back` });
     return false;
@@ -109,6 +105,15 @@ async function takeBack({ project, report }: BackupWorld, restic: Restic, set: s
     });
     return true;
   }
+}
+
+/** restic that was at work for a run outlives the one who was killed, by seconds: only then is its lock known for dead. */
+async function forget(restic: Restic, { snapshots }: BackupSet): Promise<RunResult> {
+  const ids = snapshots.map(({ id }) => id);
+  const result = await restic.run(['--retry-lock', '10s', 'forget', ...ids]);
+  if (result.code !== LOCKED_CODE) return result;
+  await removeLocks(restic);
+  return restic.run([...RETRY_LOCK, 'forget', ...ids]);
 }
 
 async function saveBatch(
@@ -122,7 +127,8 @@ async function saveBatch(
   let fault: { error: unknown } | undefined;
   try {
     if (service !== undefined && hooks?.pre) await runHook(world, service, 'pre', hooks.pre);
-    saved.push(...(await saveFree(world, restic, request, groups, files)));
+    const { parts, save } = savingFree(world, restic, request, { groups, files });
+    saved.push(...(await atOnce(restic.atOnce, parts, world.signal, save)).flat());
     for (const group of held) saved.push(...(await saveHeld(world, restic, request, group)));
   } catch (error) {
     fault = { error };
@@ -139,25 +145,28 @@ async function saveBatch(
   return saved;
 }
 
-/** Saves what needs no standstill, a few at a time. Files are read when the content of every group is settled, and not only when it is saved. */
-async function saveFree(
+/**
+ * How what needs no standstill is saved, a few at a time. Files are read when the content of every group is settled, and not only when it is saved.
+ */
+function savingFree(
   world: BackupWorld,
   restic: Restic,
   request: SetRequest,
-  groups: readonly PlannedStore[][],
-  files: readonly PlannedStore[],
-): Promise<SavedStore[]> {
+  { groups, files }: FreeBatch,
+): { parts: PlannedStore[][]; save: (stores: PlannedStore[], signal: AbortSignal) => Promise<SavedStore[]> } {
   const settled = new Map(groups.map((stores) => [stores, Promise.withResolvers<void>()]));
-  const saved = await atOnce(restic.atOnce, [...groups, ...files.map((store) => [store])], world.signal, async (stores, signal) => {
-    const own = settled.get(stores);
-    if (own === undefined) await Promise.all([...settled.values()].map(({ promise }) => promise));
-    try {
-      return await saveTogether({ ...world, signal }, restic, request, stores, own?.resolve);
-    } finally {
-      own?.resolve();
-    }
-  });
-  return saved.flat();
+  return {
+    parts: [...groups, ...files.map((store) => [store])],
+    async save(stores, signal) {
+      const own = settled.get(stores);
+      if (own === undefined) await Promise.all([...settled.values()].map(({ promise }) => promise));
+      try {
+        return await saveTogether({ ...world, signal }, restic, request, stores, own?.resolve);
+      } finally {
+        own?.resolve();
+      }
+    },
+  };
 }
 
 /** Saves files while nobody writes to them. The project's lock is held meanwhile, so that no release moves the containers. */
