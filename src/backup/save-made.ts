@@ -1,5 +1,6 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { atOnce } from '../kit/at-once.ts';
 import { makeProject } from './files/project.ts';
 import { type MadeContent, makeDatabases, type SaveOptions } from './files/save-files.ts';
 import { findDatabase } from './find-database.ts';
@@ -15,6 +16,9 @@ import { sharedWith } from './sets.ts';
  */
 export const isMade = ({ kind }: Pick<PlannedStore, 'kind'>): boolean =>
   kind === 'sqlite' || kind === 'postgres-roles' || kind === 'project';
+
+/** What is made waits for answers more than it works. */
+const AT_ONCE = 4;
 
 export interface MadeOptions extends Pick<SaveOptions, 'tags' | 'scratch' | 'host' | 'onSettled'> {
   /** The stores of the last complete set. */
@@ -33,15 +37,13 @@ export async function saveMade(
 ): Promise<SavedStore[]> {
   const folder = await mkdtemp(join(options.scratch, 'made-'));
   try {
-    const made: Omit<SavedStore, 'snapshot' | 'added' | 'endedAt'>[] = [];
-    for (const [index, store] of stores.entries()) {
-      world.signal.throwIfAborted();
+    const made = await atOnce(AT_ONCE, [...stores.entries()], world.signal, async ([index, store], signal) => {
       const startedAt = new Date().toISOString();
       const place = `${index}-${store.kind}`;
       await mkdir(join(folder, place), { mode: 0o700 });
-      const content = await make(world, store, join(folder, place), previous);
+      const content = await make({ ...world, signal }, store, join(folder, place), previous);
       const { id, kind, service, name } = store;
-      made.push({
+      return {
         id,
         kind,
         service,
@@ -50,8 +52,8 @@ export async function saveMade(
         tool: `restic ${restic.version}`,
         ...content,
         path: content.path === '/' ? `/${place}` : `/${place}${content.path}`,
-      });
-    }
+      };
+    });
     options.onSettled?.();
     const { snapshot, added } = await saveFolder(restic, { ...options, folder, exclude: [] });
     const endedAt = new Date().toISOString();

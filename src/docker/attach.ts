@@ -4,6 +4,7 @@ import { waitFor } from '../kit/wait.ts';
 
 /** A command in a container with its streams. */
 export interface Attached {
+  /** Of Buffers. */
   stdout: Readable;
   /** Writes to the command's input; resolves when more may be written. */
   write(chunk: Uint8Array | string): Promise<void>;
@@ -18,13 +19,16 @@ export interface Attached {
 }
 
 const STDERR_KEPT = 16_384;
+/** Of up to 32 KiB each, by the engine's choice. */
+const CHUNKS_KEPT = 32;
 /** Bytes before each frame. */
 const HEAD = 8;
 const NOTHING = Buffer.alloc(0);
 
 /** The engine's framed streams (1 byte stream, 3 zero, 4 length, payload) taken apart as they arrive, with back pressure from stdout. */
 export function attach({ socket, head: first }: { socket: Socket; head: Buffer }, exitCode: () => Promise<number | undefined>): Attached {
-  const stdout = new PassThrough({ highWaterMark: 1 << 20 });
+  // As objects, chunks are handed on as they came: as bytes, those that wait would be copied into one.
+  const stdout = new PassThrough({ objectMode: true, highWaterMark: CHUNKS_KEPT });
   let stderr = Buffer.alloc(0);
   let head: Buffer = NOTHING;
   /** Of the frame that is being read: whose it is, and how much of it is to come. */

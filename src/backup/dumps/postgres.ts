@@ -78,12 +78,14 @@ async function openSession(context: DumpContext): Promise<Session> {
     { stdin: true },
   );
   const output = psql.stdout.iterator({ destroyOnReturn: false });
+  // A letter may be cut in two.
+  const letters = new TextDecoder();
   return {
     async ask(text) {
       await psql.write(`${text}\n\\echo ${ANSWERED}\n`);
       let answer = '';
       for (let next = await output.next(); !next.done; next = await output.next()) {
-        answer += String(next.value);
+        answer += letters.decode(next.value as Buffer, { stream: true });
         if (answer.endsWith(`${ANSWERED}\n`)) return answer.slice(0, -ANSWERED.length - 1);
       }
       const { stderr } = await psql.ended;

@@ -1,9 +1,10 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync, type Stats } from 'node:fs';
 import { chmod, lchown, lstat, mkdir, stat, statfs, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
 import { Failure } from '../../kit/errors.ts';
 import type { Facts, TableFact } from '../model.ts';
+import { inspectDatabases } from './inspect-databases.ts';
 import { type Entry, join as joinBytes, walk } from './walk.ts';
 
 const MAGIC = 'SQLite format 3\0';
@@ -51,7 +52,7 @@ export async function copyDatabases(
 ): Promise<Copied> {
   await refuseFullDisk(source, databases, folder);
   const contentAt = new Date().toISOString();
-  const tables: TableFact[] = [];
+  const copied = new Map<string, Stats>();
   const vanished: string[] = [];
   for (const name of databases) {
     signal.throwIfAborted();
@@ -62,9 +63,11 @@ export async function copyDatabases(
     const copy = join(folder, name);
     await makeFolders(source, folder, dirname(name));
     await copyDatabase(join(source, name), copy, { store, name, signal });
-    tables.push(...inspect(copy, { store, name, check: 'quick_check' }));
-    await takeAttributes(join(source, name), copy);
+    copied.set(name, await stat(join(source, name)));
   }
+  const tables = await inspect(folder, [...copied.keys()], { store, check: 'quick_check' });
+  // Last, because SQLite puts files of its own beside a database that it opens.
+  for (const [name, attributes] of copied) await setAttributes(join(folder, name), attributes);
   return { facts: { kind: 'tables', tables }, contentAt, vanished };
 }
 
@@ -75,7 +78,7 @@ export async function databaseFacts(folder: string, store: string): Promise<Fact
     if (isDatabase(Buffer.from(folder), entry)) names.push(entry.path.toString('utf8'));
     return undefined;
   });
-  return { kind: 'tables', tables: names.sort().flatMap((name) => inspect(join(folder, name), { store, name, check: 'integrity_check' })) };
+  return { kind: 'tables', tables: await inspect(folder, names.sort(), { store, check: 'integrity_check' }) };
 }
 
 /** Copies a database as it is at one moment to a file that does not exist yet. Throws BACKUP_FAILED. */
@@ -98,40 +101,21 @@ export async function copyDatabase(
   }
 }
 
-function inspect(
-  file: string,
-  { store, name, check }: { store: string; name: string; check: 'quick_check' | 'integrity_check' },
-): TableFact[] {
-  let database: DatabaseSync | undefined;
-  try {
-    database = new DatabaseSync(file);
-    const faults = database
-      .prepare(`PRAGMA ${check}(3)`)
-      .all()
-      .map((row) => String(Object.values(row)[0]));
-    const found = faults.filter((fault) => fault !== 'ok' && !isForeign(fault));
-    if (found.length > 0) throw new Error(found.join('; '));
-    const tables = database
-      .prepare(
-        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'shadow') AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY name",
-      )
-      .all();
-    return tables.map((row) => {
-      const table = String(row.name);
-      const counted = database?.prepare(`SELECT count(*) AS rows FROM "${table.replaceAll('"', '""')}"`).get();
-      return { name: `${name}/${table}`, rows: Number(counted?.rows) };
-    });
-  } catch (error) {
-    throw damaged(store, name, (error as Error).message, error);
-  } finally {
-    database?.close();
-  }
+async function inspect(
+  folder: string,
+  names: readonly string[],
+  { store, check }: { store: string; check: 'quick_check' | 'integrity_check' },
+): Promise<TableFact[]> {
+  const files = names.map((name) => join(folder, name));
+  const found = await inspectDatabases(files, check);
+  return found.flatMap((one, index) => {
+    const name = names[index] ?? '';
+    if ('fault' in one) throw damaged(store, name, one.fault);
+    return one.tables.map(({ name: table, rows }): TableFact => ({ name: `${name}/${table}`, rows }));
+  });
 }
 
-/** Modules and collations that the application brings and this program has not. */
-const isForeign = (fault: string): boolean => /no such (module|collation)/.test(fault);
-
-const damaged = (store: string, name: string, why: string, cause: unknown): Failure =>
+const damaged = (store: string, name: string, why: string, cause?: unknown): Failure =>
   new Failure('BACKUP_FAILED', `${store}: the SQLite database ${name} cannot be copied whole: ${why}`, {
     where: name,
     next: 'look at it with: sqlite3 FILE "PRAGMA integrity_check"; if it is no longer needed, remove it or name it under x-backup.exclude',
@@ -157,11 +141,10 @@ async function makeFolders(source: string, target: string, inside: string): Prom
   if (inside === '.') return;
   await makeFolders(source, target, dirname(inside));
   await mkdir(join(target, inside), { recursive: true });
-  await takeAttributes(join(source, inside), join(target, inside));
+  await setAttributes(join(target, inside), await stat(join(source, inside)));
 }
 
-async function takeAttributes(from: string, to: string): Promise<void> {
-  const { mode, uid, gid, atime, mtime } = await stat(from);
+async function setAttributes(to: string, { mode, uid, gid, atime, mtime }: Stats): Promise<void> {
   await lchown(to, uid, gid);
   await chmod(to, mode & 0o7777);
   await utimes(to, atime, mtime);
