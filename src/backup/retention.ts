@@ -1,8 +1,9 @@
 import { Failure } from '../kit/errors.ts';
 import { second } from '../kit/time.ts';
 import type { KeepRules } from '../project/model.ts';
+import type { Snapshot } from './known-snapshots.ts';
 import type { BackupSet } from './model.ts';
-import { isWhole, type Snapshot } from './sets.ts';
+import { isWhole } from './sets.ts';
 
 /** A prune as data: what stays and why, what goes and why. */
 export interface PrunePlan {

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { Failure } from '../kit/errors.ts';
 import { readFileIfThere, writeFileDurably } from '../kit/files.ts';
 import { second } from '../kit/time.ts';
+import { knownSnapshots, rememberSnapshots, type Snapshot } from './known-snapshots.ts';
 import type { BackupSet, Manifest, SavedStore } from './model.ts';
 import { resticFailure } from './restic/outcome.ts';
 import type { Restic } from './restic/program.ts';
@@ -22,21 +23,25 @@ export const tagsOf = (project: string, set: string, ...stores: string[]): strin
   ...stores.map((store) => `store=${store}`),
 ];
 
-/** Of `restic snapshots --json` and `restic forget --json`, what is used here. */
-export interface Snapshot {
-  id: string;
-  time: string;
-  hostname: string;
-  tags?: string[];
-}
-
 /** The sets in the repository, newest first; those of one project when it is named. Throws what `resticFailure` makes. */
 export async function listSets(restic: Restic, project?: string): Promise<BackupSet[]> {
   // A list has to be had also while a prune is at work or a dead one's lock is there: it reads nothing that either could take away.
   const tags = project === undefined ? 'composure' : `composure,project=${project}`;
   const result = await restic.run(['snapshots', '--json', '--no-lock', '--tag', tags]);
   if (result.code !== 0) throw resticFailure(result, 'list the backups', restic.repository);
-  return readSets(JSON.parse(result.stdout) as Snapshot[]);
+  const snapshots = JSON.parse(result.stdout) as Snapshot[];
+  await rememberSnapshots(restic, snapshots);
+  return readSets(snapshots);
+}
+
+/**
+ * The same without restic, which needs half a second for its key, where this machine knows all snapshots that are there. Not for who has to find out
+ * whether the repository answers, or opens with this password.
+ */
+export async function knownSets(restic: Restic, project?: string): Promise<BackupSet[]> {
+  const known = await knownSnapshots(restic);
+  if (known === undefined) return listSets(restic, project);
+  return readSets(known).filter((set) => project === undefined || set.project === project);
 }
 
 /** A finished set of the whole project, as its schedule makes them: neither of chosen services nor of what a restore was about to replace. */
@@ -97,8 +102,13 @@ export function findSet(sets: readonly BackupSet[], { set, at }: { set?: string;
 }
 
 /** `findSet` among a project's sets in the repository. Throws SET_UNKNOWN, REPOSITORY_*. */
-export async function readSet(restic: Restic, project: string, which: { set?: string; at?: string }): Promise<BackupSet> {
-  const all = await listSets(restic);
+export async function readSet(
+  restic: Restic,
+  project: string,
+  which: { set?: string; at?: string },
+  list: (restic: Restic) => Promise<BackupSet[]> = listSets,
+): Promise<BackupSet> {
+  const all = await list(restic);
   const own = all.filter((one) => one.project === project);
   if (own.length > 0 || all.length === 0) return findSet(own, which);
   throw new Failure('SET_UNKNOWN', `the repository has no backup of ${project}, but of ${projectsOf(all).join(', ')}`, {

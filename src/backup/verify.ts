@@ -3,7 +3,7 @@ import type { BackupResult, BackupSet, BackupWorld } from './model.ts';
 import { complaints, readMessages, resticFailure } from './restic/outcome.ts';
 import type { Restic } from './restic/program.ts';
 import type { Outcome } from './run/record.ts';
-import { knownManifest, listSets, missingStores } from './sets.ts';
+import { knownManifest, knownSets, missingStores } from './sets.ts';
 import { removeLocks } from './unlock.ts';
 
 /** In as many runs everything has been read once. */
@@ -41,7 +41,7 @@ export async function verify(
   const step = 'check';
   report({ kind: 'step-start', step, text: `check the repository and read ${what}` });
   // Asked meanwhile; what hinders it is told after what is wrong with the repository itself.
-  const listing = listSets(restic, project.name).catch((error: unknown) => ({ error }));
+  const listing = knownSets(restic, project.name).catch((error: unknown) => ({ error }));
   const result = await restic.run(
     [
       'check',

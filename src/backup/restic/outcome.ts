@@ -9,6 +9,7 @@ export interface ResticMessage {
   during?: string;
   error?: { message?: string };
   snapshot_id?: string;
+  backup_start?: string;
   total_bytes_processed?: number;
   total_files_processed?: number;
   data_added_packed?: number;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Failure } from '../../kit/errors.ts';
 import { run } from '../../kit/spawn.ts';
 import { sleep } from '../../kit/wait.ts';
+import { rememberSnapshots } from '../known-snapshots.ts';
 import { type ResticMessage, readMessages, resticFailure } from './outcome.ts';
 import type { Restic } from './program.ts';
 
@@ -87,7 +88,7 @@ export async function saveStream(
       if (summary?.snapshot_id) await forget(restic, summary.snapshot_id);
       throw resticFailure(result, `save ${file}`, restic.repository);
     }
-    return savedOf(summary, []);
+    return await savedOf(restic, summary, { tags, host, vanished: [] });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -195,7 +196,7 @@ export async function saveFolder(
   const errors = messages.filter((message) => message.message_type === 'error');
   const vanished = errors.filter(isVanished).map(({ item = '' }) => item);
   if (summary?.snapshot_id && (result.code === 0 || (result.code === 3 && vanished.length === errors.length && errors.length > 0)))
-    return savedOf(summary, vanished);
+    return savedOf(restic, summary, { tags, host, vanished });
   if (summary?.snapshot_id) await forget(restic, summary.snapshot_id);
   throw resticFailure(result, `save ${folder}`, restic.repository);
 }
@@ -210,10 +211,19 @@ async function forget(restic: Restic, snapshot: string): Promise<void> {
 
 const tagArgs = (tags: readonly string[]): string[] => tags.flatMap((tag) => ['--tag', tag]);
 
-const savedOf = (summary: ResticMessage, vanished: string[]): Saved => ({
-  snapshot: summary.snapshot_id ?? '',
-  files: summary.total_files_processed ?? 0,
-  bytes: summary.total_bytes_processed ?? 0,
-  added: summary.data_added_packed ?? 0,
-  vanished,
-});
+async function savedOf(
+  restic: Restic,
+  summary: ResticMessage,
+  { tags, host, vanished }: { tags: readonly string[]; host: string; vanished: string[] },
+): Promise<Saved> {
+  const { snapshot_id: id = '', backup_start: time } = summary;
+  // A snapshot's time is that of its beginning.
+  if (time !== undefined) await rememberSnapshots(restic, [{ id, time, hostname: host, tags: [...tags] }]);
+  return {
+    snapshot: id,
+    files: summary.total_files_processed ?? 0,
+    bytes: summary.total_bytes_processed ?? 0,
+    added: summary.data_added_packed ?? 0,
+    vanished,
+  };
+}

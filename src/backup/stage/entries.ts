@@ -4,6 +4,7 @@ import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../../kit/errors.ts';
 import { writeFileDurably } from '../../kit/files.ts';
+import { FULL_ID } from '../known-snapshots.ts';
 import type { SavedStore } from '../model.ts';
 import { resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
@@ -78,9 +79,6 @@ export async function requireWithin(restic: Restic, store: Content & Pick<SavedS
 export async function rememberWithin(restic: Restic, { snapshot, path }: Content): Promise<void> {
   if (FULL_ID.test(snapshot)) await writeFileDurably(knownPath(restic, { snapshot, path }), '').catch(() => {});
 }
-
-/** A beginning of an id may come to mean another snapshot. */
-const FULL_ID = /^[0-9a-f]{64}$/;
 
 /** By the folder in the snapshot too: what of another one was found says nothing of this one. */
 const knownPath = ({ cache }: Restic, { snapshot, path }: Content): string =>

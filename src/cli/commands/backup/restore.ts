@@ -6,7 +6,7 @@ import type { RestorePlan } from '../../../backup/restore/model.ts';
 import { printRestore } from '../../../backup/restore/print.ts';
 import { planOf, type RestoreDone, restoreInPlace } from '../../../backup/restore/restore.ts';
 import { chooseStores, requireTarget, restoreToFolder } from '../../../backup/restore/to-folder.ts';
-import { knownManifest, readSet } from '../../../backup/sets.ts';
+import { knownManifest, knownSets, readSet } from '../../../backup/sets.ts';
 import { formatBytes } from '../../../kit/amounts.ts';
 import { formatMs } from '../../../kit/duration.ts';
 import type { Project } from '../../../project/model.ts';
@@ -28,7 +28,7 @@ export interface RestoreFlags extends ProjectFlags {
 /** composure backup restore: into the running project, into a folder, or into another project's new volumes. */
 export async function backupRestoreCommand(io: Io, flags: RestoreFlags, loading: Promise<Project>): Promise<void> {
   const { world, restic } = await openBackup(io, flags, loading);
-  const manifest = await knownManifest(restic, await readSet(restic, world.project.name, flags));
+  const manifest = await knownManifest(restic, await readSet(restic, world.project.name, flags, knownSets));
   if (flags.to === undefined) await inPlace(io, flags, world, restic, manifest);
   else if (isFolderName(flags.to)) await toFolder(io, flags, world, restic, manifest, resolve(io.cwd, flags.to));
   else await (await import('./restore-to-project.ts')).toProject(io, flags, world, restic, manifest);
