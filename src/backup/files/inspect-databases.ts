@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 
-/** One that stands beside its tables' names and rows, or why it is not whole. */
+/** The tables of a database with their rows, or why it is not whole. */
 export type Inspected = { tables: { name: string; rows: number }[] } | { fault: string };
 
 /**
