@@ -20,7 +20,7 @@ export const FULL_ID = /^[0-9a-f]{64}$/;
  * The snapshots of a repository that is a folder, where this machine has saved or listed every one of them before: the ids are the files' names, and
  * an id is the hash of what it stands for. undefined: restic has to be asked. It is not needed here, and neither is the password.
  */
-export async function knownSnapshots(restic: Pick<Restic, 'repository' | 'cache'>): Promise<Snapshot[] | undefined> {
+export async function knownSnapshots(restic: Restic): Promise<Snapshot[] | undefined> {
   if (!isLocal(restic.repository)) return undefined;
   try {
     const ids = (await readdir(join(restic.repository, 'snapshots'))).filter((name) => FULL_ID.test(name));
@@ -32,7 +32,7 @@ export async function knownSnapshots(restic: Pick<Restic, 'repository' | 'cache'
 }
 
 /** Keeps what was saved or listed. A machine that cannot keep it asks again. */
-export async function rememberSnapshots(restic: Pick<Restic, 'repository' | 'cache'>, snapshots: readonly Snapshot[]): Promise<void> {
+export async function rememberSnapshots(restic: Restic, snapshots: readonly Snapshot[]): Promise<void> {
   if (!isLocal(restic.repository)) return;
   try {
     await mkdir(join(restic.cache, 'snapshots'), { recursive: true, mode: 0o700 });
@@ -48,4 +48,4 @@ export async function rememberSnapshots(restic: Pick<Restic, 'repository' | 'cac
   }
 }
 
-const pathOf = ({ cache }: Pick<Restic, 'cache'>, id: string): string => join(cache, 'snapshots', `${id}.json`);
+const pathOf = ({ cache }: Restic, id: string): string => join(cache, 'snapshots', `${id}.json`);

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
 /** The tables of a database with their rows, or why it is not whole. */
@@ -5,14 +6,21 @@ export type Inspected = { tables: { name: string; rows: number }[] } | { fault: 
 
 /**
  * Checks SQLite databases that nobody writes to, and counts the rows of their tables. In a thread of its own: SQLite answers when it has read
- * everything, and meanwhile a dump streams through this one.
+ * everything, and meanwhile a dump streams through this one. Throws when the signal aborts.
  */
-export function inspectDatabases(files: readonly string[], check: 'quick_check' | 'integrity_check'): Promise<Inspected[]> {
-  const { promise, resolve, reject } = Promise.withResolvers<Inspected[]>();
+export async function inspectDatabases(
+  files: readonly string[],
+  check: 'quick_check' | 'integrity_check',
+  signal?: AbortSignal,
+): Promise<Inspected[]> {
+  if (files.length === 0) return [];
   const thread = new Worker(`(${inspect.toString()})()`, { eval: true, workerData: { files, check } });
-  thread.once('message', resolve).once('error', reject);
-  thread.once('exit', () => reject(new Error('the thread that reads SQLite databases ended')));
-  return promise;
+  try {
+    const [found] = (await once(thread, 'message', { signal })) as [Inspected[]];
+    return found;
+  } finally {
+    void thread.terminate();
+  }
 }
 
 /** Only its text goes into the thread: it has to bring all that it uses. */

@@ -65,7 +65,7 @@ export async function copyDatabases(
     await copyDatabase(join(source, name), copy, { store, name, signal });
     copied.set(name, await stat(join(source, name)));
   }
-  const tables = await inspect(folder, [...copied.keys()], { store, check: 'quick_check' });
+  const tables = await inspect(folder, [...copied.keys()], { store, check: 'quick_check', signal });
   // Last, because SQLite puts files of its own beside a database that it opens.
   for (const [name, attributes] of copied) await setAttributes(join(folder, name), attributes);
   return { facts: { kind: 'tables', tables }, contentAt, vanished };
@@ -104,10 +104,10 @@ export async function copyDatabase(
 async function inspect(
   folder: string,
   names: readonly string[],
-  { store, check }: { store: string; check: 'quick_check' | 'integrity_check' },
+  { store, check, signal }: { store: string; check: 'quick_check' | 'integrity_check'; signal?: AbortSignal },
 ): Promise<TableFact[]> {
   const files = names.map((name) => join(folder, name));
-  const found = await inspectDatabases(files, check);
+  const found = await inspectDatabases(files, check, signal);
   return found.flatMap((one, index) => {
     const name = names[index] ?? '';
     if ('fault' in one) throw damaged(store, name, one.fault);

@@ -88,7 +88,8 @@ export async function saveStream(
       if (summary?.snapshot_id) await forget(restic, summary.snapshot_id);
       throw resticFailure(result, `save ${file}`, restic.repository);
     }
-    return await savedOf(restic, summary, { tags, host, vanished: [] });
+    await remember(restic, summary, { tags, host });
+    return savedOf(summary, []);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -195,8 +196,10 @@ export async function saveFolder(
   const summary = messages.find((message) => message.message_type === 'summary');
   const errors = messages.filter((message) => message.message_type === 'error');
   const vanished = errors.filter(isVanished).map(({ item = '' }) => item);
-  if (summary?.snapshot_id && (result.code === 0 || (result.code === 3 && vanished.length === errors.length && errors.length > 0)))
-    return savedOf(restic, summary, { tags, host, vanished });
+  if (summary?.snapshot_id && (result.code === 0 || (result.code === 3 && vanished.length === errors.length && errors.length > 0))) {
+    await remember(restic, summary, { tags, host });
+    return savedOf(summary, vanished);
+  }
   if (summary?.snapshot_id) await forget(restic, summary.snapshot_id);
   throw resticFailure(result, `save ${folder}`, restic.repository);
 }
@@ -211,19 +214,19 @@ async function forget(restic: Restic, snapshot: string): Promise<void> {
 
 const tagArgs = (tags: readonly string[]): string[] => tags.flatMap((tag) => ['--tag', tag]);
 
-async function savedOf(
+const savedOf = (summary: ResticMessage, vanished: string[]): Saved => ({
+  snapshot: summary.snapshot_id ?? '',
+  files: summary.total_files_processed ?? 0,
+  bytes: summary.total_bytes_processed ?? 0,
+  added: summary.data_added_packed ?? 0,
+  vanished,
+});
+
+/** A snapshot's time is that of its beginning. */
+async function remember(
   restic: Restic,
-  summary: ResticMessage,
-  { tags, host, vanished }: { tags: readonly string[]; host: string; vanished: string[] },
-): Promise<Saved> {
-  const { snapshot_id: id = '', backup_start: time } = summary;
-  // A snapshot's time is that of its beginning.
+  { snapshot_id: id = '', backup_start: time }: ResticMessage,
+  { tags, host }: { tags: readonly string[]; host: string },
+): Promise<void> {
   if (time !== undefined) await rememberSnapshots(restic, [{ id, time, hostname: host, tags: [...tags] }]);
-  return {
-    snapshot: id,
-    files: summary.total_files_processed ?? 0,
-    bytes: summary.total_bytes_processed ?? 0,
-    added: summary.data_added_packed ?? 0,
-    vanished,
-  };
 }
