@@ -28,7 +28,8 @@ function files(): string {
       worker: services.worker,
       other: {
         ...worker,
-        environment: { QUEUE: 'other' },
+        // BullMQ's own 30 s for a lock and between looks for jobs without one would make this wait one minute or two, by chance.
+        environment: { QUEUE: 'other', LOCK_MS: '6000' },
         'x-autoscale': { ...key, triggers: [trigger], tier: { ...key.tier, warm: 'none' } },
       },
     },
