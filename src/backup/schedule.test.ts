@@ -89,6 +89,12 @@ describe('what is due', () => {
     expect(due(now, history)).toEqual(expected);
   });
 
+  test('no pruning of a repository that takes additions only', () => {
+    const history = [...all, result('run', '2026-11-25T03:15:00Z')];
+    expect(due('2026-11-25T04:00:00Z', history)).toEqual(['prune 2026-11-25T03:16:00.000Z']);
+    expect(due('2026-11-25T04:00:00Z', history, { appendOnly: true })).toEqual([]);
+  });
+
   test('nothing without a schedule or a repository', () => {
     const { repository, schedule, ...rest } = settings();
     const known = { since: '2026-11-01T00:00:00Z', history: [run] };

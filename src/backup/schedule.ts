@@ -46,7 +46,7 @@ export function nextTime({ settings, since, downSince, history: noted }: Course,
   const history = ofTheProject(noted).filter(({ startedAt }) => Date.parse(startedAt) <= now.getTime());
   const last = history.findLast(({ kind }) => kind === job);
   const from = new Date(Math.max(Math.min(Date.parse(since), now.getTime()), last === undefined ? 0 : Date.parse(last.startedAt)));
-  if (job === 'prune') return nextPrune(history, last);
+  if (job === 'prune') return settings.appendOnly ? undefined : nextPrune(history, last);
   const pattern = job === 'run' ? settings.schedule : settings[job]?.schedule;
   if (pattern === undefined) return undefined;
   // Nothing can be checked or restored before there is a set.

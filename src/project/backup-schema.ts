@@ -168,6 +168,12 @@ export const projectBackupKey = z
       )
       .meta({ samples: [[{ webhook: 'BACKUP_WEBHOOK' }, { heartbeat: 'BACKUP_HEARTBEAT' }]] }),
     ...keepFields,
+    'append-only': flag()
+      .prefault(false)
+      .describe(
+        'This machine may add to the repository and remove nothing from it: a REST server with `--append-only`, or keys that may not delete. The agent does not prune it then; somebody who may does, with `composure backup prune`.',
+      )
+      .meta({ samples: [true] }),
     'limit-upload': count(1)
       .optional()
       .describe('Most that is sent to the repository, in KiB a second.')

@@ -27,6 +27,7 @@ export function readProjectBackup(key: ProjectBackupKey, folder: string): Backup
       webhook === undefined ? { kind: 'heartbeat', secret: heartbeat } : { kind: 'webhook', secret: webhook },
     ),
     keep: Object.keys(keep).length > 0 ? keep : KEEP,
+    ...(key['append-only'] ? { appendOnly: true } : {}),
     ...(key['limit-upload'] === undefined ? {} : { limitUpload: key['limit-upload'] }),
     ...(key['limit-download'] === undefined ? {} : { limitDownload: key['limit-download'] }),
     ...(key.cpus === undefined ? {} : { cpus: key.cpus }),

@@ -265,6 +265,8 @@ export interface BackupSettings {
   /** Who is told how it went; `secret` names the secret that holds the address. */
   notify?: { kind: 'webhook' | 'heartbeat'; secret: string }[];
   keep: KeepRules;
+  /** Nothing can be removed from the repository from here: the agent does not prune it. */
+  appendOnly?: boolean;
   /** KiB/s, restic's unit; undefined: no limit. */
   limitUpload?: number;
   limitDownload?: number;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { readResults } from '../../src/backup/proven.ts';
 import { eventually } from '../support/eventually.ts';
+import { startRestServer } from '../support/rest-server.ts';
 import { withProject } from '../support/scenario.ts';
 import { pathWithoutRestic } from '../support/without-restic.ts';
 
@@ -98,4 +99,62 @@ test('a repository from its creation to what is pruned from it', async () => {
       { kind: 'prune', ok: true },
     ]);
   });
+});
+
+test('a REST server that only takes additions: refusals are told as what they are, and nothing is pruned by itself', async () => {
+  const rest = await startRestServer(['--append-only']);
+  const file = (more: string, post = 'true') => `
+services:
+  app:
+    image: busybox:1
+    command: [sh, -c, "trap exit TERM; echo something > /data/file; while :; do sleep 0.2; done"]
+    healthcheck: {test: [CMD, test, -e, /data/file], interval: 300ms, retries: 100}
+    volumes: [data:/data]
+    x-backup: {post: ['${post}']}
+volumes: {data: {}}
+x-composure:
+  backup:
+    repository: ${rest.repository}
+    schedule: 15 3 * * *
+    keep-last: 1
+    secrets: [RESTIC_REST_USERNAME, RESTIC_REST_PASSWORD]${more}
+`;
+  try {
+    await withProject('append only', { files: { 'compose.yaml': file('') } }, async (p) => {
+      const backup = (...args: string[]) => p.composure(['backup', ...args], { env: rest.credentials });
+      const planned = async () =>
+        (JSON.parse((await backup('status', '--json')).out) as { next: { job: string }[] }).next.map(({ job }) => job);
+      expect(await p.compose(['up', '-d', '--wait'])).toMatchObject({ code: 0 });
+      expect(await p.composure(['backup', 'init', '--yes'], { env: { ...rest.credentials, RESTIC_REST_PASSWORD: 'x' } })).toMatchObject({
+        code: 4,
+        err: expect.stringMatching(/401 Unauthorized/),
+      });
+      expect(await backup('init', '--yes')).toMatchObject({ code: 0 });
+      for (let count = 0; count < 2; count++) expect(await backup('run')).toMatchObject({ code: 0 });
+      expect(await planned()).toEqual(['run', 'prune', 'verify', 'drill']);
+      const refused = await backup('prune', '--yes');
+      expect(refused).toMatchObject({ code: 4, err: expect.stringMatching(/lets nothing be removed from here.*append-only/s) });
+      expect(refused.err).not.toMatch(/runtime|\.go:/);
+
+      await p.write('compose.yaml', file('', 'false'));
+      const failed = await backup('run');
+      expect(failed).toMatchObject({
+        code: 5,
+        err: expect.stringMatching(/could not be taken back, and does not count: .* removed from here\n.*error: post of app ended/s),
+      });
+
+      await p.write('compose.yaml', file('\n    append-only: true', 'false'));
+      expect((await backup('run')).err).toMatch(/stays in the repository and does not count\n.*error: post of app ended/s);
+      await p.write('compose.yaml', file('\n    append-only: true'));
+      const again = await backup('run');
+      expect(again).toMatchObject({ code: 0 });
+      expect(again.err).not.toMatch(/not finished|unfinished/);
+      expect(await planned()).toEqual(['run', 'verify', 'drill']);
+      const { sets } = JSON.parse((await backup('list', '--json')).out) as { sets: { complete: boolean }[] };
+      expect(sets.map(({ complete }) => complete)).toEqual([true, false, false, true, true]);
+      expect((await backup('verify', '--all')).out).toMatch(/is whole/);
+    });
+  } finally {
+    await rest.stop();
+  }
 });

@@ -21,7 +21,10 @@ const WITH_CONFIG = [
 /** A command line for one of MongoDB's database tools, in the container. */
 export const tool = (program: string, args: readonly string[]): string[] => login(['sh', '-c', WITH_CONFIG, 'sh', program, ...args]);
 
-/** Prints every collection with its number of documents; those of the server itself are left out. For mongosh. */
+/**
+ * Prints every collection with its number of documents; those of the server itself are left out, and those in which mongorestore holds accounts for a
+ * moment (old ones leave them behind). For mongosh.
+ */
 export const COUNT = `
 const { MONGO_USER: user, MONGO_PASSWORD: password } = process.env;
 const who = password ? encodeURIComponent(user) + ':' + encodeURIComponent(password) + '@' : '';
@@ -30,11 +33,23 @@ const names = server.getDB('admin').adminCommand({ listDatabases: 1, nameOnly: t
 const found = [];
 for (const name of names.filter((one) => one !== 'local' && one !== 'config').sort()) {
   const database = server.getDB(name);
-  const own = database.getCollectionInfos().filter((one) => one.type !== 'view' && !one.name.startsWith('system.'));
+  const own = database.getCollectionInfos()
+    .filter((one) => one.type !== 'view' && !one.name.startsWith('system.'))
+    .filter((one) => name !== 'admin' || !['tempusers', 'temproles'].includes(one.name));
   for (const one of own.map((info) => info.name).sort())
     found.push({ name: name + '.' + one, documents: Number(database.getCollection(one).countDocuments({})) });
 }
 print(JSON.stringify(found));`;
+
+/**
+ * Prints "ready" where the server answers that stays. On its first start the image makes the accounts with one in the background (`--fork`), without
+ * a login, and ends that; the one that stays either tells that it is in the foreground or wants a login for the question. For mongosh.
+ */
+export const READY = `
+const admin = new Mongo('mongodb://127.0.0.1:27017/?directConnection=true').getDB('admin');
+let isInBackground = false;
+try { isInBackground = admin.runCommand({ getCmdLineOpts: 1 }).parsed.processManagement.fork === true; } catch {}
+if (admin.runCommand({ ping: 1 }).ok === 1 && !isInBackground) print('ready');`;
 
 const shell = (script: string): string[] => login(['mongosh', '--quiet', '--norc', '--nodb', '--eval', script]);
 
@@ -73,13 +88,7 @@ export const mongodb: DumpType = {
   extension: '.archive',
   list: async () => [''],
 
-  ready: async (context) =>
-    (
-      await ask(
-        context,
-        shell("print(new Mongo('mongodb://127.0.0.1:27017/?directConnection=true').getDB('admin').runCommand({ ping: 1 }).ok)"),
-      ).catch(() => '')
-    ).trim() === '1',
+  ready: async (context) => (await ask(context, shell(READY)).catch(() => '')).trim() === 'ready',
 
   async dump(context): Promise<RunningDump> {
     const version = (await ask(context, ['mongodump', '--version'])).split('\n')[0]?.trim() ?? 'mongodump';

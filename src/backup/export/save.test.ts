@@ -19,6 +19,7 @@ afterEach(() => rm(top, { recursive: true, force: true }));
 const repository = (bytes: number): Restic => ({
   version: '0.19.1',
   atOnce: 1,
+  appendOnly: false,
   cache: '/cache',
   repository: '/repository',
   run: async () => ({ code: 0, stdout: '', stderr: '' }),

@@ -2,9 +2,8 @@ import { mkdir, mkdtemp, realpath, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../../kit/errors.ts';
 import type { FileFacts, PlannedStore, SavedStore, Store } from '../model.ts';
-import { resticFailure } from '../restic/outcome.ts';
 import type { Restic } from '../restic/program.ts';
-import { type Saved, saveFolder } from '../restic/save.ts';
+import { type Saved, saveFolder, takeBackSnapshot } from '../restic/save.ts';
 import { excluder, resticExcludes } from './exclude.ts';
 import { factsUpTo, folderFacts, NO_FILES, snapshotFacts } from './facts.ts';
 import { lostMount, mountPointOf, readMounts, unmountedAt } from './mounts.ts';
@@ -51,7 +50,7 @@ export async function saveFiles(restic: Restic, store: FilesStore, options: Save
   const saved = await saveFolder(restic, { ...options, folder, exclude: resticExcludes(folder, store.exclude) });
   const facts = (await undisturbed(folder, store, before, saved)) ?? (await snapshotFacts(restic, saved.snapshot));
   if (facts.files === 0 && !store.mayBeEmpty) {
-    await forget(restic, saved.snapshot);
+    await takeBackSnapshot(restic, saved.snapshot);
     throw emptyFailure(store);
   }
   return outcome(restic, saved, { contentAt, facts: store.volume === undefined ? { ...facts, mountPoint } : facts, origin });
@@ -171,9 +170,4 @@ async function saveEmpty(restic: Restic, options: SaveOptions): Promise<Saved> {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-async function forget(restic: Restic, snapshot: string): Promise<void> {
-  const result = await restic.run(['forget', '--json', snapshot]);
-  if (result.code !== 0) throw resticFailure(result, `take back the empty snapshot ${snapshot.slice(0, 8)}`, restic.repository);
 }

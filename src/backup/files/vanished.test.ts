@@ -21,7 +21,10 @@ function incomplete(complaints: string[]): { restic: Restic; asked: string[][] }
       ? { code: 3, stdout: `${SUMMARY}\n`, stderr: `${complaints.join('\n')}\n` }
       : { code: 0, stdout: '', stderr: '' };
   };
-  return { restic: { version: '0.19.1', atOnce: 1, cache: '/cache', repository: '/repository', run, read: nothing }, asked };
+  return {
+    restic: { version: '0.19.1', atOnce: 1, appendOnly: false, cache: '/cache', repository: '/repository', run, read: nothing },
+    asked,
+  };
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array, void> {}

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../../../test/support/eventually.ts';
 import { allCommandLines, type Process, processOf } from '../../../test/support/processes.ts';
+import { type RestServer, startRestServer } from '../../../test/support/rest-server.ts';
 import { type S3, startS3 } from '../../../test/support/s3.ts';
 import { type Sftp, startSftp } from '../../../test/support/sftp.ts';
 import { pathWithoutRestic } from '../../../test/support/without-restic.ts';
@@ -21,15 +22,16 @@ const PASSWORD = 'sesame $HOME "quoted" \'and\' more\n';
 let folder = '';
 let s3: S3;
 let sftp: Sftp;
+let rest: RestServer;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'composure-forms-'));
   await mkdir(join(folder, 'data, with a "comma"'), { recursive: true });
   await writeFile(join(folder, 'data, with a "comma"', 'file'), 'content');
-  [s3, sftp] = await Promise.all([startS3(), startSftp()]);
+  [s3, sftp, rest] = await Promise.all([startS3(), startSftp(), startRestServer()]);
 });
 afterAll(async () => {
-  await Promise.all([s3.stop(), sftp.stop()]);
+  await Promise.all([s3.stop(), sftp.stop(), rest.stop()]);
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -44,25 +46,26 @@ const settings = (repository: string): BackupSettings => ({
 });
 
 type Form = 'on the PATH' | 'in its image';
-type Kind = 'a folder' | 'S3' | 'SFTP';
+type Kind = 'a folder' | 'S3' | 'SFTP' | 'a REST server';
 
 const open = (form: Form, kind: Kind, password = PASSWORD): Promise<Restic> => {
   const repository = {
     'a folder': join(folder, `repository of ${form}`),
     S3: `${s3.repository}-${form === 'on the PATH' ? 'path' : 'image'}`,
     SFTP: `${sftp.repository}-${form === 'on the PATH' ? 'path' : 'image'}`,
+    'a REST server': rest.repository,
   }[kind];
   const path = form === 'on the PATH' ? (process.env.PATH ?? '') : pathWithoutRestic();
   return openRestic(
     settings(repository ?? ''),
-    { RESTIC_PASSWORD: password, ...s3.credentials },
+    { RESTIC_PASSWORD: password, ...s3.credentials, ...rest.credentials },
     {
       env: { ...process.env, HOME: sftp.home, PATH: `${sftp.bin}:${path}` },
     },
   );
 };
 
-/** Enough to prove that the two forms and the three kinds of repository work alike. */
+/** Enough to prove that the two forms and the kinds of repository work alike. */
 async function savesAndGivesBack(form: Form, kind: Kind): Promise<void> {
   const restic = await open(form, kind);
   expect(await findRepository(restic)).toBe('missing');
@@ -103,6 +106,7 @@ test.concurrent.each<[Form, Kind]>([
   ['on the PATH', 'a folder'],
   ['on the PATH', 'S3'],
   ['on the PATH', 'SFTP'],
+  ['on the PATH', 'a REST server'],
   // Of the others a whole backup is made from the image elsewhere, or nothing but the network is different.
   ['in its image', 'SFTP'],
 ])('restic %s saves into %s, lists, checks and gives back what was saved', savesAndGivesBack);

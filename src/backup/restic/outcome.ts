@@ -36,12 +36,18 @@ export function complaints({ stdout, stderr }: RunResult): string[] {
       return [];
     })
     .flatMap((text) => text.split('\n'))
-    .filter((text) => text !== '')
+    .filter((text, index, all) => text !== '' && !FRAME.test(text) && !FRAME.test(all[index + 1] ?? ''))
     .slice(-8);
 }
 
+/** restic ends some messages with the stack of its own program: a line with a function, and one with the place in it. */
+const FRAME = /^\s*\S+\.(go|s):\d+$/;
+
 /** restic's exit code where others have locked the repository. */
 export const LOCKED_CODE = 11;
+
+/** What restic says of a removal that a REST server or an object store refuses. */
+const NO_REMOVAL = /^Remove\(.*(403|access ?denied|forbidden)/i;
 
 /** The failure that an exit code of restic other than 0 means. Codes: restic's manual, "Exit codes". */
 export function resticFailure(result: RunResult, doing: string, repository: string): Failure {
@@ -67,6 +73,12 @@ export function resticFailure(result: RunResult, doing: string, repository: stri
         return new Failure('DISK_FULL', `${doing}: a disk is full`, {
           ...parts,
           next: 'free some space where restic says, and run the command again; composure backup prune removes sets that no rule keeps',
+        });
+      }
+      if (parts.details.some((line) => NO_REMOVAL.test(line))) {
+        return new Failure('REPOSITORY_FAILED', `${doing}: the repository lets nothing be removed from here`, {
+          ...parts,
+          next: 'if that is meant to be, set x-composure.backup.append-only and prune from where it is allowed; else the server or the keys have to allow it',
         });
       }
       return new Failure('REPOSITORY_FAILED', `${doing}: restic ended with exit code ${result.code}`, {

@@ -18,6 +18,8 @@ export interface Restic {
   repository: string;
   /** How many calls at a time are faster than one: each takes a third of a second of one core for its key alone. */
   atOnce: number;
+  /** Nothing can be removed from it from here. */
+  appendOnly: boolean;
   /** For what was read from the repository and cannot change there. */
   cache: string;
   /** Arguments after the global ones. Never throws for an exit code: `resticFailure` says what it means. */
@@ -102,6 +104,7 @@ export async function openRestic(
     version,
     repository,
     atOnce: isLimited ? 1 : 3,
+    appendOnly: settings.appendOnly === true,
     cache: join(resticCache, 'composure'),
     run: async (args, options = {}) => {
       const { program, args: all, ...how } = command([...limits, ...args], options);

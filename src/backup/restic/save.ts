@@ -81,11 +81,11 @@ export async function saveStream(
     const summary = readMessages(result.stdout).find((message) => message.message_type === 'summary');
     if (fault !== undefined) {
       // The pipe was closed without "whole": restic has to have refused.
-      if (summary?.snapshot_id) await forget(restic, summary.snapshot_id);
+      if (summary?.snapshot_id) await takeBackSnapshot(restic, summary.snapshot_id);
       if (fault.kind === 'dump') throw new Failure('BACKUP_FAILED', fault.why, { where: file });
     }
     if (result.code !== 0 || !summary?.snapshot_id) {
-      if (summary?.snapshot_id) await forget(restic, summary.snapshot_id);
+      if (summary?.snapshot_id) await takeBackSnapshot(restic, summary.snapshot_id);
       throw resticFailure(result, `save ${file}`, restic.repository);
     }
     await remember(restic, summary, { tags, host });
@@ -200,16 +200,19 @@ export async function saveFolder(
     await remember(restic, summary, { tags, host });
     return savedOf(summary, vanished);
   }
-  if (summary?.snapshot_id) await forget(restic, summary.snapshot_id);
+  if (summary?.snapshot_id) await takeBackSnapshot(restic, summary.snapshot_id);
   throw resticFailure(result, `save ${folder}`, restic.repository);
 }
 
 const isVanished = ({ error, item }: ResticMessage): boolean =>
   item !== undefined && /no such file or directory/.test(error?.message ?? '');
 
-async function forget(restic: Restic, snapshot: string): Promise<void> {
-  const result = await restic.run(['forget', '--json', snapshot]);
-  if (result.code !== 0) throw resticFailure(result, `take back the incomplete snapshot ${snapshot.slice(0, 8)}`, restic.repository);
+/**
+ * Removes a snapshot that is not whole. Where restic cannot, it is left to the end of its set, which says so: what counts for the caller is why the
+ * snapshot is not whole.
+ */
+export async function takeBackSnapshot(restic: Restic, snapshot: string): Promise<void> {
+  if (!restic.appendOnly) await restic.run(['forget', '--json', snapshot]);
 }
 
 const tagArgs = (tags: readonly string[]): string[] => tags.flatMap((tag) => ['--tag', tag]);

@@ -27,6 +27,7 @@ function repository(entries: { path: string; type: string }[], asked: string[] =
   return {
     version: '0.19.1',
     atOnce: 1,
+    appendOnly: false,
     cache: '/cache',
     repository: '/repository',
     run: async (args, options) => {

@@ -94,6 +94,10 @@ async function takeBack({ project, report }: BackupWorld, restic: Restic, set: s
   try {
     const found = (await listSets(restic, project.name)).find((one) => one.set === set);
     if (!found || found.complete) return false;
+    if (restic.appendOnly) {
+      report({ kind: 'note', text: `set ${set} is not finished: what was saved of it stays in the repository and does not count` });
+      return false;
+    }
     const result = await forget(restic, found);
     if (result.code !== 0) throw resticFailure(result, `take back the unfinished set ${set}`, restic.repository);
     report({ kind: 'note', text: `set ${set} is not finished: what was saved of it is taken back` });
