@@ -29,7 +29,7 @@ images=(
   'prometheus=prom/prometheus:latest'
 )
 # What can be had in some places only; a test that needs one says when it is not there.
-optional=('mongo=mongo:8')
+optional=('mysql=mysql:9' 'mongo=mongo:8')
 
 log() { printf 'images: %s\n' "$*" >&2; }
 die() {

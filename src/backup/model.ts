@@ -8,7 +8,17 @@ import type { Project } from '../project/model.ts';
  */
 
 /** The kinds of what is saved; each but `project` and `manifest` has a file in dumps/. */
-export type StoreKind = 'project' | 'postgres' | 'postgres-roles' | 'mysql' | 'mongodb' | 'redis' | 'sqlite' | 'files' | 'manifest';
+export type StoreKind =
+  | 'project'
+  | 'postgres'
+  | 'postgres-roles'
+  | 'mysql'
+  | 'mysql-accounts'
+  | 'mongodb'
+  | 'redis'
+  | 'sqlite'
+  | 'files'
+  | 'manifest';
 
 /** One thing that is saved as one snapshot. */
 export interface Store {
@@ -24,8 +34,8 @@ export interface Store {
 /** What was counted when the store was saved, for a restore to be compared with. */
 export type Facts =
   | { kind: 'tables'; tables: TableFact[] }
-  /** PostgreSQL's roles. */
-  | { kind: 'roles'; names: string[] }
+  /** Of a server: PostgreSQL's roles, MySQL's accounts. */
+  | { kind: 'roles' | 'accounts'; names: string[] }
   /** `expiring`: keys with a time to live; they may be gone when the dump is loaded. */
   | { kind: 'keys'; keys: number; expiring: number }
   | { kind: 'collections'; collections: { name: string; documents: number; documentsAtMost?: number }[] }
@@ -151,6 +161,8 @@ export interface WholeCheck {
 /** A kind of database: one file in dumps/, one line in dumps/list.ts, proved by dumps/contract.ts. */
 export interface DumpType {
   kind: Exclude<StoreKind, 'project' | 'files' | 'manifest' | 'sqlite'>;
+  /** The kind whose servers this is a part of that belongs to none of their databases: it is saved and restored with them. */
+  server?: DumpType['kind'];
   /** What people call it. */
   title: string;
   /** Image names without registry and tag, by their last part or last two. */
@@ -159,10 +171,8 @@ export interface DumpType {
   dataPaths(environment: Record<string, string>): string[];
   /** Extension of the file in the snapshot, with its dot. */
   extension: string;
-  /** Names of what is to be dumped one by one: databases. [''] where one dump takes all. */
+  /** Names of what is to be dumped one by one: databases. [''] where one dump takes all, [] where the login may not read it. */
   list(context: Omit<DumpContext, 'name'>): Promise<string[]>;
-  /** What of the server is in no dump, and so is not there after a restore: one sentence each. */
-  notDumped?(context: Omit<DumpContext, 'name'>): Promise<string[]>;
   /** Accepts connections. */
   ready(context: Omit<DumpContext, 'name'>): Promise<boolean>;
   dump(context: DumpContext): Promise<RunningDump>;

@@ -53,7 +53,8 @@ export function describeFacts(facts: Facts): string[] {
       ];
     }
     case 'roles':
-      return [`roles: ${facts.names.join(', ')}`];
+    case 'accounts':
+      return [`${facts.kind}: ${facts.names.join(', ')}`];
     case 'keys':
       return [`${count(facts.keys, 'key')}, ${facts.expiring} of them with a time to live`];
     case 'collections':

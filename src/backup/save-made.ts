@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { atOnce } from '../kit/at-once.ts';
+import { isServerWide } from './dumps/list.ts';
 import { makeProject } from './files/project.ts';
 import { type MadeContent, makeDatabases, type SaveOptions } from './files/save-files.ts';
 import { findDatabase } from './find-database.ts';
@@ -11,11 +12,10 @@ import { makeDump } from './save-dump.ts';
 import { sharedWith } from './sets.ts';
 
 /**
- * Stores whose content is made for the backup and small enough to be written down first: copies of SQLite databases, roles, the project's own
- * files. Others are read where they lie or streamed.
+ * Stores whose content is made for the backup and small enough to be written down first: copies of SQLite databases, roles, accounts, the project's
+ * own files. Others are read where they lie or streamed.
  */
-export const isMade = ({ kind }: Pick<PlannedStore, 'kind'>): boolean =>
-  kind === 'sqlite' || kind === 'postgres-roles' || kind === 'project';
+export const isMade = ({ kind }: Pick<PlannedStore, 'kind'>): boolean => kind === 'sqlite' || kind === 'project' || isServerWide(kind);
 
 /** What is made waits for answers more than it works. */
 const AT_ONCE = 4;

@@ -6,6 +6,7 @@ import { Failure } from '../../kit/errors.ts';
 import { waitFor } from '../../kit/wait.ts';
 import type { Project, Service } from '../../project/model.ts';
 import { environmentOf } from '../dumps/in-container.ts';
+import { DUMP_TYPES } from '../dumps/list.ts';
 import { isWithin, type Mounts, mountPointOf, readMounts, unmountedAt } from '../files/mounts.ts';
 import { findProjectFiles, type ProjectFiles } from '../files/project-files.ts';
 import { isDatabase } from '../files/sqlite.ts';
@@ -36,8 +37,8 @@ export interface ObservedService extends Traits {
   databases?: string[];
   /** Why there are no names. */
   fault?: string;
-  /** What of a server is in no dump. */
-  notDumped?: string[];
+  /** What the backup's login may not read of the server. */
+  closed?: DumpType['kind'][];
 }
 
 export interface ObservedMount {
@@ -131,13 +132,14 @@ async function listDatabases(
   service: string,
   container: ContainerInfo,
   report: BackupWorld['report'],
-): Promise<Pick<ObservedService, 'databases' | 'fault' | 'notDumped'>> {
+): Promise<Pick<ObservedService, 'databases' | 'fault' | 'closed'>> {
   if (container.State.Status !== 'running') return { fault: `its container is ${container.State.Status}` };
   const context = { docker, container, service, report };
   try {
-    const names = async (): Promise<Pick<ObservedService, 'databases' | 'notDumped'>> => {
-      const [databases, notDumped] = await Promise.all([type.list(context), type.notDumped?.(context) ?? []]);
-      return { databases, notDumped };
+    const parts = DUMP_TYPES.filter(({ server }) => server === type.kind);
+    const names = async (): Promise<Pick<ObservedService, 'databases' | 'closed'>> => {
+      const [databases, ...found] = await Promise.all([type.list(context), ...parts.map((part) => part.list(context))]);
+      return { databases, closed: parts.filter((_, index) => found[index]?.length === 0).map(({ kind }) => kind) };
     };
     // At once, because each question takes a tenth of a second. What a server says that is still starting does not count.
     const look = async () => {

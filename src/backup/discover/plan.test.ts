@@ -327,6 +327,17 @@ test('a project file that lies in a saved folder is saved with the project too: 
   });
 });
 
+test('what belongs to a server is dumped with its databases, where it may be read', () => {
+  const ids = (closed: ObservedService['closed']): string[] =>
+    plan({
+      services: [
+        [service('db', { image: 'mysql:9' }), seen([volume('db', '/var/lib/mysql')], { databases: ['shop'], closed: closed ?? [] })],
+      ],
+    }).stores.map(({ id }) => id);
+  expect(ids([])).toEqual(['project', 'db/mysql-accounts', 'db/mysql/shop']);
+  expect(ids(['mysql-accounts'])).toEqual(['project', 'db/mysql/shop']);
+});
+
 test('an image made from a database’s is known by what it says of itself, a client with the same variables is not', () => {
   const own = service('own', { image: 'registry.example.com/team/our-db:3' });
   const traits = { environment: { PG_MAJOR: '17', PGDATA: '/var/lib/postgresql/data' }, databases: ['shop'] };

@@ -1,4 +1,5 @@
 import type { Project, Service } from '../../project/model.ts';
+import { DUMP_TYPES } from '../dumps/list.ts';
 import type { BackupPlan, PlannedStore } from '../model.ts';
 import { detectDatabase } from './detect.ts';
 import type { Observed } from './observe.ts';
@@ -52,13 +53,14 @@ function planDatabases(service: Service, observed: Observed): PlannedStore[] {
   const stores = names.map(
     (name): PlannedStore => ({ id: storeId(service.name, type.kind, name), kind: type.kind, service: service.name, name, why }),
   );
-  if (type.kind !== 'postgres') return stores;
-  const roles: PlannedStore = {
-    id: storeId(service.name, 'postgres-roles', ''),
-    kind: 'postgres-roles',
-    service: service.name,
-    name: '',
-    why: 'they belong to the server and are in no database’s dump',
-  };
-  return [roles, ...stores];
+  const serverWide = DUMP_TYPES.filter(({ server, kind }) => server === type.kind && !seen.closed?.includes(kind)).map(
+    ({ kind }): PlannedStore => ({
+      id: storeId(service.name, kind, ''),
+      kind,
+      service: service.name,
+      name: '',
+      why: 'they belong to the server and are in no database’s dump',
+    }),
+  );
+  return [...serverWide, ...stores];
 }

@@ -32,6 +32,8 @@ export function describeStore(store: PlannedStore): string {
     }
     case 'postgres-roles':
       return 'dump the roles';
+    case 'mysql-accounts':
+      return 'dump the accounts';
     default:
       return store.name === '' ? 'dump' : `dump ${store.name}`;
   }

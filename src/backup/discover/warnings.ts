@@ -39,7 +39,7 @@ function databaseWarnings(service: Service, seen: ObservedService): string[] {
       : [];
   }
   const { type } = detected;
-  const warnings: string[] = [...(seen.notDumped ?? [])];
+  const warnings: string[] = [];
   if (seen.databases === undefined) {
     const why = seen.state === 'none' ? 'it has no container' : (seen.fault ?? `its container is ${seen.state}`);
     warnings.push(`${service.name}: ${type.title} cannot be dumped now, and the backup will fail: ${why}`);

@@ -26,8 +26,6 @@ export interface DumpCase {
   same?: string[];
   /** Its program, to be killed in the middle. */
   program: string;
-  /** What is said to be in no dump. */
-  notDumped?: string[];
 }
 
 /** What every kind of dump has to prove against its real server. */
@@ -71,7 +69,10 @@ export function dumpContract(type: DumpType, given: DumpCase): void {
     );
     expect((await restic.run(['init'])).code).toBe(0);
     source = await start();
-    for (const command of given.fill) expect(await docker.exec(source.container.Id, command)).toMatchObject({ code: 0 });
+    for (const command of given.fill) {
+      const { code, output } = await docker.exec(source.container.Id, command);
+      expect(code, output).toBe(0);
+    }
   });
   afterAll(async () => {
     await Promise.all(started.map((name) => run('docker', ['rm', '-fv', name])));
@@ -81,7 +82,6 @@ export function dumpContract(type: DumpType, given: DumpCase): void {
   test('a dump is saved, and loaded into a fresh server of the same image it counts the same', async () => {
     expect((given.foundAs ?? type).images).toContain(given.image.replace(/:.*/, ''));
     expect(await type.list(source)).toContain(given.database);
-    expect((await type.notDumped?.(source)) ?? []).toEqual(given.notDumped ?? []);
     const saved = await save();
     expect(saved.bytes).toBeGreaterThan(0);
     const content = await restic.run(['dump', saved.snapshot, saved.path, '--target', join(scratch, 'dump')]);

@@ -1,12 +1,11 @@
 import { describe } from 'vitest';
-import { run } from '../../kit/spawn.ts';
+import { hasImage } from '../../../test/support/images.ts';
 import { dumpContract } from './contract.ts';
 import { mongodb } from './mongodb.ts';
 
 const IMAGE = 'mongo:8';
 const PASSWORD = 'for "tests" \\only\\ $(id)';
-const isThere = (await run('docker', ['image', 'inspect', IMAGE])).code === 0 || (await run('docker', ['pull', '-q', IMAGE])).code === 0;
-if (!isThere) console.log(`MongoDB is not tested: ${IMAGE} can be had neither from a registry nor from packages`);
+const isThere = await hasImage(IMAGE, 'MongoDB');
 
 const script = (text: string): string[] => [
   'mongosh',

@@ -17,20 +17,20 @@ const PICK =
   'for name in "$1" "$2"; do if command -v "$name" >/dev/null; then shift 2; exec "$name" "$@"; fi; done; echo "neither $1 nor $2 is in this image" >&2; exit 127';
 
 /** Root where its password is known, else the application's own user. The server reads MYSQL_PWD, both kinds do. */
-function client(context: Context, programs: [string, string], args: readonly string[]): string[] {
+export function client(context: Context, programs: [string, string], args: readonly string[]): string[] {
   const env = environmentOf(context.container);
   const own = env.MARIADB_USER || env.MYSQL_USER;
   const [user, passwords] = isSet(context, ROOT) || !own ? ['root', ROOT] : [own, OWN];
   return withSecret('MYSQL_PWD', passwords, ['sh', '-c', PICK, 'sh', ...programs, `--user=${user}`, ...args]);
 }
 
-const query = (context: Context, sql: string): Promise<string> =>
-  ask(context, client(context, ['mariadb', 'mysql'], ['--batch', '--skip-column-names', '--default-character-set=utf8mb4']), {
-    input: `${sql}\n`,
-  });
+export const BATCH = ['--batch', '--skip-column-names', '--default-character-set=utf8mb4'];
+
+export const query = (context: Context, sql: string): Promise<string> =>
+  ask(context, client(context, ['mariadb', 'mysql'], BATCH), { input: `${sql}\n` });
 
 const quote = (name: string): string => `\`${name.replaceAll('`', '``')}\``;
-const literal = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
+export const literal = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
 
 async function countTables(context: DumpContext): Promise<TableFact[]> {
   const listed = await query(
@@ -79,18 +79,6 @@ export const mysql: DumpType = {
     return names.filter((name) => !['information_schema', 'performance_schema', 'mysql', 'sys'].includes(name));
   },
 
-  /** The image's variables make root and one user anew; what others there are lies in the server's own tables. */
-  async notDumped(context) {
-    const env = environmentOf(context.container);
-    const made = ['root', 'healthcheck', 'mariadb.sys', env.MARIADB_USER, env.MYSQL_USER];
-    const listed = await query(context, "SELECT DISTINCT user FROM mysql.user WHERE user NOT LIKE 'mysql.%' ORDER BY 1;").catch(() => '');
-    const names = listed.split('\n').filter((name) => name !== '' && !made.includes(name));
-    if (names.length === 0) return [];
-    return [
-      `${context.service}: accounts of the server are in no dump, and after a restore ${names.join(', ')} ${names.length === 1 ? 'is' : 'are'} gone: have a script in /docker-entrypoint-initdb.d make ${names.length === 1 ? 'it' : 'them'}`,
-    ];
-  },
-
   /** The server that the images start to make the database on empty volumes speaks to no network, and ends again. */
   ready: async (context) => (await query(context, 'SELECT @@skip_networking;').catch(() => '')).trim() === '0',
 
@@ -112,6 +100,9 @@ export const mysql: DumpType = {
           '--events',
           '--hex-blob',
           '--default-character-set=utf8mb4',
+          // Both need rights over the whole server, and a server that numbers its transactions refuses the second dump that says which it has.
+          '--no-tablespaces',
+          '--loose-set-gtid-purged=OFF',
           // No time of day in the trailer: an unchanged database is an unchanged dump.
           '--skip-dump-date',
           '--',
@@ -129,7 +120,7 @@ export const mysql: DumpType = {
     };
   },
 
-  check: sqlTrailerCheck,
+  check: () => trailerCheck(/\n-- Dump completed( on [\d: -]+)?\n$/, '-- Dump completed'),
   count: async (context) => ({ kind: 'tables', tables: await countTables(context) }),
 
   async load(context, input) {
@@ -173,8 +164,8 @@ async function* headed(header: string, dump: AsyncIterable<Uint8Array>): AsyncGe
   }
 }
 
-/** The last line of a whole dump says so; a dump that was cut ends in the middle of a statement. */
-export function sqlTrailerCheck(): WholeCheck {
+/** The last line of a whole dump says so; a dump that was cut ends in the middle of a statement. `line` is its name for people. */
+export function trailerCheck(end: RegExp, line: string): WholeCheck {
   let tail = Buffer.alloc(0);
   return {
     write(chunk) {
@@ -182,9 +173,7 @@ export function sqlTrailerCheck(): WholeCheck {
     },
     end() {
       if (tail.length === 0) return 'the dump is empty';
-      return /\n-- Dump completed( on [\d: -]+)?\n$/.test(tail.toString('utf8'))
-        ? undefined
-        : 'the dump lacks its last line, “-- Dump completed”';
+      return end.test(tail.toString('utf8')) ? undefined : `the dump lacks its last line, “${line}”`;
     },
   };
 }

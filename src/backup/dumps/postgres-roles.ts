@@ -10,8 +10,8 @@ const factsOf = (names: string): Facts => ({ kind: 'roles', names: JSON.parse(na
 /** Roles with their passwords and memberships: they belong to the server, and a database's dump only names them. */
 export const postgresRoles: DumpType = {
   kind: 'postgres-roles',
+  server: 'postgres',
   title: 'PostgreSQL roles',
-  // The service is found as `postgres`; this comes with it.
   images: [],
   dataPaths: () => [],
   extension: '.sql',

@@ -6,6 +6,7 @@ const set = manifest([
   store('project'),
   store('db/postgres-roles', { path: '/roles.sql' }),
   store('db/postgres/shop', { path: '/shop.dump', tool: 'pg_dump 18' }),
+  store('legacy/mysql-accounts', { path: '/mysql-accounts.sql' }),
   store('legacy/mysql/old shop', { name: 'old shop', path: '/old shop.sql', tool: 'mariadb-dump 11' }),
   store('app/files/uploads', { origin: origin('/data', { volume: 'shop_uploads' }) }),
 ]);
@@ -21,6 +22,10 @@ test('an archive says how it is unpacked and how each part is read', () => {
     ## Database shop of db (pg_dump 18)
 
         pg_restore -U postgres --exit-on-error --create -d template1 db/postgres/shop.dump   # makes the database, with its owner and settings
+
+    ## Accounts of legacy (after its databases)
+
+        mariadb -u root -p --force < legacy/mysql-accounts/mysql-accounts.sql   # MySQL: mysql; a right to a table that is gone is no fault
 
     ## Database old shop of legacy (mariadb-dump 11)
 

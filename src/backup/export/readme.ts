@@ -60,6 +60,11 @@ function howTo(store: SavedStore): string[] {
         `mariadb-admin -u root -p create ${word(store.name)}   # MySQL: mysqladmin`,
         `mariadb -u root -p ${word(store.name)} < ${word(place)}   # MySQL: mysql`,
       );
+    case 'mysql-accounts':
+      return by(
+        `Accounts of ${store.service} (after its databases)`,
+        `mariadb -u root -p --force < ${word(place)}   # MySQL: mysql; a right to a table that is gone is no fault`,
+      );
     case 'mongodb':
       return by(`MongoDB of ${store.service} (${store.tool})`, `mongorestore --drop --archive=${word(place)}`);
     case 'redis':

@@ -4,7 +4,7 @@ import type { ContainerSummary, Docker } from '../../docker/api.ts';
 import { COMPOSE } from '../../docker/labels.ts';
 import type { Project } from '../../project/model.ts';
 import { listProjectContainers } from '../../rollout/containers.ts';
-import { DUMP_TYPES } from '../dumps/list.ts';
+import { serverTypeOf } from '../dumps/list.ts';
 import { isWithin } from '../files/mounts.ts';
 import type { Place, Unit } from './model.ts';
 import { containerName, containersWith } from './mounted.ts';
@@ -74,7 +74,7 @@ async function whoElse(docker: Docker, { name, services }: Project, folder: stri
 
 async function answers(docker: Docker, { service, stores }: Unit, atWork: readonly ContainerSummary[]): Promise<boolean> {
   const running = atWork.find(({ Labels, State }) => State === 'running' && Labels[COMPOSE.service] === service);
-  const type = DUMP_TYPES.find(({ kind }) => kind === (stores[0]?.kind === 'postgres-roles' ? 'postgres' : stores[0]?.kind));
+  const type = serverTypeOf(stores[0]?.kind);
   if (!running || !type) return false;
   try {
     return await type.ready({ docker, container: await docker.inspectContainer(running.Id), service, report: () => {} });

@@ -43,10 +43,10 @@ export function planRestore({ id, project, manifest, provenAt, host, units, chos
         : [`the set was saved on ${manifest.host}, and this machine is ${host}: is it the data of this ${project.name}?`]),
       ...(provenAt === undefined ? [`the set ${manifest.set} has never been restored; it is proven before anything live is touched`] : []),
       ...chosen
-        .filter(({ stores }) => stores.some(({ kind }) => kind === 'mysql'))
+        .filter(({ stores }) => stores.some(({ kind }) => kind === 'mysql') && !stores.some(({ kind }) => kind === 'mysql-accounts'))
         .map(
           ({ service, title }) =>
-            `${title}: accounts that the variables of ${service} do not make are in no backup; they stay in the old content, and the new one is without them`,
+            `${title}: accounts that the variables of ${service} do not make are not in this set; they stay in the old content, and the new one is without them`,
         ),
       ...chosen
         .filter(({ answers }) => answers === false)

@@ -1,6 +1,6 @@
 import { Failure } from '../../kit/errors.ts';
 import type { Project, Service } from '../../project/model.ts';
-import { DUMP_TYPES } from '../dumps/list.ts';
+import { isServerWide, serverTypeOf } from '../dumps/list.ts';
 import type { Manifest, SavedStore } from '../model.ts';
 import { type Place, type Spot, spotName, type Unit } from './model.ts';
 
@@ -37,7 +37,7 @@ function filesUnit(store: SavedStore, origin: NonNullable<SavedStore['origin']>,
 /** The data folder is that of today's server, which may be another image than the one that was saved: its dump is loaded into it anew. */
 function databaseUnit(store: SavedStore, { services, volumes }: Today): Unit {
   const { service } = store;
-  const type = DUMP_TYPES.find(({ kind }) => kind === (store.kind === 'postgres-roles' ? 'postgres' : store.kind));
+  const type = serverTypeOf(store.kind);
   const paths = type?.dataPaths(services[service]?.environment ?? {}) ?? [];
   const places = (services[service]?.mounts ?? [])
     .filter(({ readOnly, target }) => !readOnly && paths.some((path) => isWithin(path, target) || isWithin(target, path)))
@@ -103,7 +103,7 @@ const ownFiles = (name: string): Failure =>
 
 /** A server's databases share its data folder: one of several cannot be exchanged without the others. */
 function refusePart({ kind, stores, title, service }: Unit, name: string): void {
-  const databases = stores.filter((store) => store.kind !== 'postgres-roles');
+  const databases = stores.filter((store) => !isServerWide(store.kind));
   const named = stores.find(({ id }) => id === name);
   if (kind !== 'database' || !named || databases.length < 2) return;
   throw new Failure('RESTORE_REFUSED', `${name} is one of ${databases.length} databases of ${title}, which are replaced together`, {

@@ -22,6 +22,12 @@ test.each<[string, Facts, Facts, string[]]>([
     ['the newest created_at in public.orders is 2026-11-23T06:00:00, the manifest says 2026-11-24T06:00:00'],
   ],
   ['a role', { kind: 'roles', names: ['app', 'report'] }, { kind: 'roles', names: ['app'] }, ['the role report is missing']],
+  [
+    'an account',
+    { kind: 'accounts', names: ["'app'@'%'", "'report'@'%'"] },
+    { kind: 'accounts', names: ["'app'@'%'"] },
+    ["the account 'report'@'%' is missing"],
+  ],
   ['keys that expired', { kind: 'keys', keys: 10, expiring: 4 }, { kind: 'keys', keys: 7, expiring: 1 }, []],
   ['too few keys', { kind: 'keys', keys: 10, expiring: 4 }, { kind: 'keys', keys: 5, expiring: 0 }, ['5 keys, the manifest says 6 to 10']],
   ['a file', files, { ...files, files: 2, bytes: 8 }, ['2 files, the manifest says 3', '8 bytes, the manifest says 10']],

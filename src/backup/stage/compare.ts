@@ -13,8 +13,10 @@ export function differences(expected: Facts | undefined, found: Facts): string[]
 
 function compare(expected: Facts, found: Facts): string[] {
   if (expected.kind === 'tables' && found.kind === 'tables') return tables(expected.tables, found.tables);
-  if (expected.kind === 'roles' && found.kind === 'roles')
-    return expected.names.filter((name) => !found.names.includes(name)).map((name) => `the role ${name} is missing`);
+  if ((expected.kind === 'roles' && found.kind === 'roles') || (expected.kind === 'accounts' && found.kind === 'accounts')) {
+    const noun = expected.kind === 'roles' ? 'role' : 'account';
+    return expected.names.filter((name) => !found.names.includes(name)).map((name) => `the ${noun} ${name} is missing`);
+  }
   if (expected.kind === 'keys' && found.kind === 'keys') {
     // Keys with a time to live may have ended it since.
     const least = expected.keys - expected.expiring;

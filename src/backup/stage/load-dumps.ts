@@ -9,8 +9,8 @@ import type { Staged, StageWorld } from './model.ts';
 /** A server on empty volumes makes its database first, which on a busy machine takes a while. */
 const READY_MS = 180_000;
 
-/** Roles before what they own. */
-const ORDER = (store: SavedStore): number => (store.kind === 'postgres-roles' ? 0 : 1);
+/** Roles before what they own, accounts after what their rights name. */
+const ORDER = ({ kind }: SavedStore): number => (kind === 'postgres-roles' ? 0 : kind === 'mysql-accounts' ? 2 : 1);
 
 export const isDump = ({ kind }: SavedStore): boolean => kind !== 'project' && kind !== 'files' && kind !== 'sqlite';
 
