@@ -6,7 +6,7 @@ import type { Docker } from '../docker/api.ts';
 import { COMPOSE } from '../docker/labels.ts';
 import { type CertificateEdge, obtainCertificates } from '../edge/certificates/obtain.ts';
 import type { Edge } from '../edge/model.ts';
-import { Failure } from '../kit/errors.ts';
+import { inOneLine } from '../kit/errors.ts';
 import type { Report } from '../kit/events.ts';
 import { collectGarbage } from '../kit/memory.ts';
 import { sleep } from '../kit/wait.ts';
@@ -147,7 +147,7 @@ function createLook(options: AgentOptions) {
         }
         lastProblem = '';
       } catch (error) {
-        const text = describe(error);
+        const text = inOneLine(error);
         if (text !== lastProblem) options.report({ kind: 'warning', text });
         lastProblem = text;
       }
@@ -178,16 +178,11 @@ async function keepCertificates({ stateFolder, edge, report: tell, signal, every
     try {
       await obtainCertificates(edge, await edge.read(), { stateFolder, report, signal });
     } catch (error) {
-      if (!signal.aborted) report({ kind: 'warning', text: describe(error) });
+      if (!signal.aborted) report({ kind: 'warning', text: inOneLine(error) });
     }
     before = said;
     await pause(everyMs?.certificates ?? CERTIFICATES_EVERY_MS, signal);
   }
-}
-
-function describe(error: unknown): string {
-  if (error instanceof Failure) return [error.message, ...error.details].join('; ');
-  return error instanceof Error ? error.message : String(error);
 }
 
 const pause = (ms: number, signal: AbortSignal): Promise<void> =>

@@ -11,7 +11,7 @@ import { type Chosen, noteDown, readRegistration, registerBackups } from '../bac
 import { appendHistory } from '../backup/run/history.ts';
 import { type Docker, openDocker } from '../docker/api.ts';
 import type { RunResult } from '../kit/spawn.ts';
-import type { BackupSettings, Project } from '../project/model.ts';
+import type { BackupSettings, Project, ServiceBackup } from '../project/model.ts';
 import { commandOf, lastWords, projectsWithBackups, runBackups, type StartCommand } from './backups.ts';
 
 let state: string;
@@ -40,8 +40,10 @@ function register(
   backup: BackupSettings | undefined = settings,
   chosen: Chosen = {},
   since = '2026-11-24T00:00:00Z',
+  services: Record<string, ServiceBackup> = {},
 ): Promise<void> {
-  const project = { name, folder: `/srv/${name}`, settings: backup ? { backup } : {} } as Project;
+  const found = Object.entries(services).map(([service, own]) => [service, { name: service, backup: own }]);
+  const project = { name, folder: `/srv/${name}`, settings: backup ? { backup } : {}, services: Object.fromEntries(found) } as Project;
   return registerBackups(state, project, chosen, new Date(since));
 }
 
@@ -103,10 +105,45 @@ test('a project is registered as it was chosen, keeps when it was first known, a
   expect(await projectsWithBackups(state)).toEqual([]);
 });
 
+const alone = (schedule: string, more: Partial<ServiceBackup> = {}): ServiceBackup => ({
+  skip: false,
+  exclude: [],
+  consistency: 'none',
+  empty: false,
+  schedule,
+  ...more,
+});
+
+test('a service with a schedule of its own is registered, with the project’s schedule or without', async () => {
+  const { schedule: _none, ...unplanned } = settings;
+  await register('shop', unplanned, {}, '2026-12-01T00:00:00Z', { db: alone('0 * * * *'), web: alone('0 * * * *', { skip: true }) });
+  expect(await readRegistration(state, 'shop')).toMatchObject({ since: '2026-12-01T00:00:00.000Z', services: { db: '0 * * * *' } });
+  await register('shop', unplanned, {}, '2026-12-02T00:00:00Z', { db: alone('0 * * * *') });
+  expect((await readRegistration(state, 'shop'))?.since).toBe('2026-12-01T00:00:00.000Z');
+  await register('shop', unplanned, {}, '2026-12-03T00:00:00Z', { db: alone('30 * * * *') });
+  expect((await readRegistration(state, 'shop'))?.since).toBe('2026-12-03T00:00:00.000Z');
+});
+
+test('a service alone is saved at its own times, and how that went is noted apart', async () => {
+  await register('shop', settings, {}, '2026-11-24T00:00:00Z', { db: alone('0 * * * *') });
+  const answer = { code: 4, stdout: JSON.stringify({ error: { code: 'PROJECT_INVALID', message: 'the compose file is no YAML' } }) };
+  const { started, said } = await loop(
+    '2026-11-24T01:00:10Z',
+    async () => answer,
+    async () => expect(await readResults(state, 'shop')).toHaveLength(1),
+  );
+  expect(started).toEqual(['/srv/shop: backup run --json --wait 2h --only db -p shop']);
+  expect(said).toContain('shop: backup run of db failed: the compose file is no YAML');
+  expect(await readResults(state, 'shop')).toMatchObject([
+    { kind: 'run', only: ['db'], ok: false, message: 'the compose file is no YAML' },
+  ]);
+});
+
 test('command lines of the jobs', () => {
   const args = ['-f', '/srv/a b/compose.yaml', '-p', 'shop'];
-  expect(commandOf({ args }, 'run')).toEqual(['backup', 'run', '--json', '--wait', '2h', ...args]);
-  expect(commandOf({ args }, 'prune')).toEqual(['backup', 'prune', '--json', '--wait', '2h', '--yes', ...args]);
+  expect(commandOf({ args }, { job: 'run' })).toEqual(['backup', 'run', '--json', '--wait', '2h', ...args]);
+  expect(commandOf({ args }, { job: 'prune' })).toEqual(['backup', 'prune', '--json', '--wait', '2h', '--yes', ...args]);
+  expect(commandOf({ args }, { job: 'run', service: 'db' })).toEqual(['backup', 'run', '--json', '--wait', '2h', '--only', 'db', ...args]);
 });
 
 test('what a command said last, as a failure or not', () => {

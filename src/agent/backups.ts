@@ -6,7 +6,7 @@ import { noteDown, type Registration, readRegistration } from '../backup/registr
 import { endKilledRestore } from '../backup/restore/heal.ts';
 import { endHoldsOfDead } from '../backup/run/hold.ts';
 import { recordResult } from '../backup/run/record.ts';
-import { type DueJob, dueJobs, type Job } from '../backup/schedule.ts';
+import { type DueJob, dueJobs, type Turn, turnsOf } from '../backup/schedule.ts';
 import { removeLeftOvers } from '../backup/stage/scratch.ts';
 import type { Docker } from '../docker/api.ts';
 import { COMPOSE } from '../docker/labels.ts';
@@ -80,14 +80,15 @@ async function startDue(options: BackupsOptions, tried: Map<string, number>): Pr
   const { stateFolder, signal, now = () => new Date() } = options;
   for (const name of await listProjects(stateFolder)) {
     // After each command the world is another one: what was due may have been done by a person meanwhile.
-    for (const job of ['run', 'prune', 'verify', 'drill'] as const) {
+    for (const { job, service } of turnsOf((await readRegistration(stateFolder, name)) ?? {})) {
       const registration = signal.aborted ? undefined : await registrationNow(options, name);
       if (!registration) break;
       const history = await readResults(stateFolder, name);
-      const due = dueJobs({ ...registration, history }, now()).find((one) => one.job === job);
+      const due = dueJobs({ ...registration, history }, now()).find((one) => one.job === job && one.service === service);
       // A command that ends without a trace must not be started over and over.
-      if (!due || tried.get(`${name} ${job}`) === Date.parse(due.since)) continue;
-      tried.set(`${name} ${job}`, Date.parse(due.since));
+      const turn = `${name} ${job} ${service ?? ''}`;
+      if (!due || tried.get(turn) === Date.parse(due.since)) continue;
+      tried.set(turn, Date.parse(due.since));
       await startJob(options, registration, due);
       await endHoldsOfDead(options, { project: name });
       if (job === 'drill') await removeLeftOvers(options.docker);
@@ -105,21 +106,25 @@ async function registrationNow({ stateFolder, docker, report }: BackupsOptions, 
   return readRegistration(stateFolder, name);
 }
 
-async function startJob(options: BackupsOptions, registration: Registration, { job, since }: DueJob): Promise<void> {
+async function startJob(options: BackupsOptions, registration: Registration, due: DueJob): Promise<void> {
+  const { job, service, since } = due;
   const { stateFolder, report, signal, start } = options;
   const { project, folder } = registration;
   const startedAt = new Date().toISOString();
-  report({ kind: 'note', text: `${project}: backup ${job}, planned for ${since}` });
-  const answer = await start(commandOf(registration, job), {
+  const title = `${project}: backup ${job}${service === undefined ? '' : ` of ${service}`}`;
+  report({ kind: 'note', text: `${title}, planned for ${since}` });
+  const answer = await start(commandOf(registration, due), {
     cwd: folder,
     signal,
     onLine: (line) => passOn(report, project, line),
   });
   const { code } = answer;
-  const last = (await readResults(stateFolder, project)).findLast(({ kind, scheduled }) => kind === job && scheduled);
+  const last = (await readResults(stateFolder, project)).findLast(
+    ({ kind, scheduled, only }) => kind === job && scheduled && only?.join() === service,
+  );
   const isNoted = last !== undefined && last.endedAt >= startedAt;
-  if (code === 0) report({ kind: 'note', text: `${project}: backup ${job} went well` });
-  else report({ kind: 'warning', text: `${project}: backup ${job} failed: ${(isNoted ? last.message : undefined) ?? lastWords(answer)}` });
+  if (code === 0) report({ kind: 'note', text: `${title} went well` });
+  else report({ kind: 'warning', text: `${title} failed: ${(isNoted ? last.message : undefined) ?? lastWords(answer)}` });
   if (isNoted || (signal.aborted && code !== 0)) return;
   // It did not come as far as to note anything itself: its project could not be read, or it was killed.
   const result: BackupResult = {
@@ -128,6 +133,7 @@ async function startJob(options: BackupsOptions, registration: Registration, { j
     startedAt,
     endedAt: new Date().toISOString(),
     ok: code === 0,
+    ...(service === undefined ? {} : { only: [service] }),
     numbers: {},
     ...(code === 0 ? {} : { message: lastWords(answer) }),
   };
@@ -153,13 +159,14 @@ async function addressesOf({ addresses, report }: BackupsOptions, registration: 
 }
 
 /** The command line of a job. Pure. */
-export const commandOf = ({ args }: Pick<Registration, 'args'>, job: Job): string[] => [
+export const commandOf = ({ args }: Pick<Registration, 'args'>, { job, service }: Turn): string[] => [
   'backup',
   job,
   '--json',
   '--wait',
   WAIT,
   ...(job === 'prune' ? ['--yes'] : []),
+  ...(service === undefined ? [] : ['--only', service]),
   ...args,
 ];
 

@@ -45,15 +45,27 @@ describe('the budget of scaled services', () => {
       },
       // 1.2 GiB in steps of 4 MiB.
       { cpus: 6.9, memoryBytes: 18 * GiB - 1232 * 1024 ** 2 },
-      [
-        'shop/web always runs and has no limit for cpus and memory: what it was seen to use and a fifth more, 0.6 CPUs and 1.2 GiB, is counted for it',
-      ],
+      ['running all the time without a limit, so what each was seen to use and a fifth more is counted: shop/web (cpus, memory)'],
     ],
     [
       'without either nothing can be counted, which is said',
       { cores: 8, memoryBytes: 20 * GiB, alwaysOn: [on({ limit: { cpus: 1, memoryBytes: 0 } })] },
       { cpus: 6.5, memoryBytes: 18 * GiB },
-      ['shop/web always runs and has no limit for memory: nothing is counted for it'],
+      ['running all the time without a limit, so nothing can be counted: shop/web (memory)'],
+    ],
+    [
+      'of many it is said in one sentence',
+      {
+        cores: 8,
+        memoryBytes: 20 * GiB,
+        alwaysOn: ['shop/db', 'shop/web'].map((name) =>
+          on({ name, limit: { cpus: 1, memoryBytes: 0 }, measured: { cpus: 0, memoryBytes: GiB } }),
+        ),
+      },
+      { cpus: 5.5, memoryBytes: 18 * GiB - 2 * 1232 * 1024 ** 2 },
+      [
+        'running all the time without a limit, so what each was seen to use and a fifth more is counted: shop/db (memory); shop/web (memory)',
+      ],
     ],
     [
       'cores may be given out more than once, memory never',

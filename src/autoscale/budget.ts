@@ -39,14 +39,11 @@ export function hostBudget({ cores, memoryBytes, alwaysOn, cpuOvercommit = 1, pr
   budget: HostBudget;
   warnings: string[];
 } {
-  const warnings: string[] = [];
-  let cpus = cores * cpuOvercommit - RESERVE.cpus;
-  let memory = memoryBytes - Math.max(RESERVE.memoryBytes, memoryBytes * RESERVE.memoryShare);
-  for (const service of alwaysOn) {
-    const each = needOf(service, warnings);
-    cpus -= each.cpus * service.containers;
-    memory -= each.memoryBytes * service.containers;
-  }
+  const needs = alwaysOn.map((service) => ({ service, ...needOf(service) }));
+  const sum = (amount: (need: Need) => number): number =>
+    needs.reduce((all, { service, need }) => all + amount(need) * service.containers, 0);
+  const cpus = cores * cpuOvercommit - RESERVE.cpus - sum((need) => need.cpus);
+  const memory = memoryBytes - Math.max(RESERVE.memoryBytes, memoryBytes * RESERVE.memoryShare) - sum((need) => need.memoryBytes);
   return {
     budget: {
       cores,
@@ -54,28 +51,31 @@ export function hostBudget({ cores, memoryBytes, alwaysOn, cpuOvercommit = 1, pr
       memoryBytes: Math.max(0, Math.floor(memory)),
       ...(pressure === undefined ? {} : { pressure }),
     },
-    warnings,
+    warnings: unlimited(needs),
   };
 }
 
-function needOf({ name, limit, reservedCpus, measured }: AlwaysOn, warnings: string[]): Need {
-  const without: string[] = [];
-  const use = (what: string, set: number | undefined, seen: number): number => {
-    if (set !== undefined && set > 0) return set;
-    without.push(what);
-    return seen;
-  };
+type Resource = 'cpus' | 'memory';
+
+function needOf({ limit, reservedCpus, measured }: AlwaysOn): { need: Need; without: Resource[] } {
+  const [cpus = 0, memoryBytes = 0] = [reservedCpus ?? limit.cpus, limit.memoryBytes];
   // In steps, so that the budget does not change with every breath of a container.
-  const cpus = use('cpus', reservedCpus ?? limit.cpus, Math.round((measured?.cpus ?? 0) * MARGIN * 100) / 100);
-  const seenMemory = Math.ceil(((measured?.memoryBytes ?? 0) * MARGIN) / MEMORY_STEP) * MEMORY_STEP;
-  const memoryBytes = use('memory', limit.memoryBytes, seenMemory);
-  if (without.length > 0) {
-    const counted = measured
-      ? `what it was seen to use and a fifth more, ${without.map((what) => (what === 'cpus' ? formatCpus(cpus) : formatBytes(memoryBytes))).join(' and ')},`
-      : 'nothing';
-    warnings.push(`${name} always runs and has no limit for ${without.join(' and ')}: ${counted} is counted for it`);
-  }
-  return { cpus, memoryBytes };
+  const need = {
+    cpus: cpus > 0 ? cpus : Math.round((measured?.cpus ?? 0) * MARGIN * 100) / 100,
+    memoryBytes: memoryBytes > 0 ? memoryBytes : Math.ceil(((measured?.memoryBytes ?? 0) * MARGIN) / MEMORY_STEP) * MEMORY_STEP,
+  };
+  return { need, without: [...(cpus > 0 ? [] : ['cpus' as const]), ...(memoryBytes > 0 ? [] : ['memory' as const])] };
+}
+
+/** One sentence for those that were measured and one for those that were not, however many they are. Amounts would make it another one each minute. */
+function unlimited(found: readonly { service: AlwaysOn; without: Resource[] }[]): string[] {
+  return [true, false].flatMap((isMeasured) => {
+    const names = found
+      .filter(({ service, without }) => without.length > 0 && (service.measured !== undefined) === isMeasured)
+      .map(({ service, without }) => `${service.name} (${without.join(', ')})`);
+    const counted = isMeasured ? 'what each was seen to use and a fifth more is counted' : 'nothing can be counted';
+    return names.length === 0 ? [] : [`running all the time without a limit, so ${counted}: ${names.join('; ')}`];
+  });
 }
 
 /** How many containers of this size the budget has room for. */

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readFileIfThere } from '../kit/files.ts';
 import { isLocal } from './restic/invocation.ts';
@@ -45,6 +45,15 @@ export async function rememberSnapshots(restic: Restic, snapshots: readonly Snap
     }
   } catch {
     // Then the next one is slower.
+  }
+}
+
+/** Drops all that is kept of snapshots that are no more. What another machine removed stays, a few hundred bytes each. */
+export async function forgetKnown({ cache }: Restic, snapshots: readonly string[]): Promise<void> {
+  const gone = new Set(snapshots);
+  for (const folder of ['snapshots', 'manifests', 'within']) {
+    const names = await readdir(join(cache, folder)).catch(() => []);
+    await Promise.all(names.filter((name) => gone.has(name.slice(0, 64))).map((name) => rm(join(cache, folder, name), { force: true })));
   }
 }
 

@@ -1,9 +1,10 @@
 import { Failure } from '../kit/errors.ts';
-import type { BackupWorld } from './model.ts';
+import { forgetKnown } from './known-snapshots.ts';
+import type { BackupSet, BackupWorld } from './model.ts';
 import { provenSets, readResults } from './proven.ts';
 import { resticFailure } from './restic/outcome.ts';
 import type { Restic } from './restic/program.ts';
-import { type ForgetDecision, keepArgs, type PrunePlan, planPrune } from './retention.ts';
+import { type ForgetDecision, isOfService, keepArgs, type PrunePlan, planPrune } from './retention.ts';
 import { isWhole, listSets } from './sets.ts';
 import { removeLocks } from './unlock.ts';
 
@@ -11,18 +12,26 @@ import { removeLocks } from './unlock.ts';
 export async function readPrunePlan(restic: Restic, { project, stateFolder }: BackupWorld, now = new Date()): Promise<PrunePlan> {
   const rules = keepArgs(project.settings.backup?.keep ?? {});
   const [sets, history] = await Promise.all([listSets(restic, project.name), readResults(stateFolder, project.name)]);
-  // Sets without a manifest, and those that no rule is for, must not take the place of one that counts.
-  const judged = sets.filter(isWhole).flatMap(({ set }) => ['--tag', `composure,project=${project.name},set=${set},store=manifest`]);
-  const decision = judged.length > 0 ? await decide(restic, [...rules, ...judged]) : { keep: [], remove: [] };
-  return planPrune(sets, decision, { proven: provenSets(history), now });
+  // Sets without a manifest, and those that these rules are not for, must not take the place of one that counts.
+  const decide = async (args: string[], counts: (set: BackupSet) => boolean, of?: string): Promise<ForgetDecision> => {
+    const judged = sets.filter(counts).flatMap(({ set }) => ['--tag', `composure,project=${project.name},set=${set},store=manifest`]);
+    return judged.length > 0 ? await ask(restic, [...args, ...judged], of) : { keep: [], remove: [] };
+  };
+  const own = Object.values(project.services).flatMap(({ name, backup }) => (backup?.keep ? [{ name, keep: backup.keep }] : []));
+  const services: Record<string, ForgetDecision> = {};
+  for (const { name, keep } of own) {
+    const of = `x-backup of ${name}`;
+    services[name] = await decide(keepArgs(keep, of), (set) => isOfService(set, name), of);
+  }
+  return planPrune(sets, await decide(rules, isWhole), { proven: provenSets(history), services, now });
 }
 
-async function decide(restic: Restic, args: string[]): Promise<ForgetDecision> {
+async function ask(restic: Restic, args: string[], of = 'x-composure.backup'): Promise<ForgetDecision> {
   const result = await restic.run(['forget', '--dry-run', '--json', '--no-lock', '--group-by', '', ...args]);
   if (result.code !== 0) throw resticFailure(result, 'apply the rules to the backups', restic.repository);
   const [group] = JSON.parse(result.stdout) as ForgetDecision[];
   if (!group?.keep?.length) {
-    throw new Failure('RETENTION_REFUSED', 'the rules of x-composure.backup would keep no backup at all', {
+    throw new Failure('RETENTION_REFUSED', `the rules of ${of} would keep no backup at all`, {
       next: 'give at least one keep-* rule that keeps the newest one, such as keep-last: 7',
     });
   }
@@ -54,6 +63,7 @@ export async function applyPrune(
       const forgotten = await restic.run(['forget', '--json', ...retry, ...ids], { signal });
       if (forgotten.code !== 0) throw resticFailure(forgotten, 'forget snapshots', restic.repository);
     }
+    await forgetKnown(restic, [...manifests, ...others]);
     const pruned = await restic.run(['prune', ...retry], { signal });
     if (pruned.code !== 0) throw resticFailure(pruned, 'prune the repository', restic.repository);
     const freed = /^total prune: +(.*)$/m.exec(pruned.stdout)?.[1];

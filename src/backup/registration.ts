@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { readFileIfThere, writeFileDurably } from '../kit/files.ts';
 import type { BackupSettings, Project } from '../project/model.ts';
 import { registrationPath } from './places.ts';
@@ -10,6 +11,8 @@ export interface Registration {
   /** Arguments of every composure command that choose this project: -f, --env, --profile, --project-directory, -p. */
   args: string[];
   settings: BackupSettings;
+  /** Cron by service that is saved alone besides. Undefined: none is. */
+  services?: Record<string, string>;
   /** As Project has it: which file of secrets holds the addresses of who is told. */
   environment?: string;
   /** When this schedule was first known, ISO 8601. */
@@ -34,7 +37,13 @@ export interface Chosen {
 export async function registerBackups(state: string, project: Project, chosen: Chosen, now = new Date()): Promise<void> {
   const path = registrationPath(state, project.name);
   const { backup } = project.settings;
-  if (backup?.repository === undefined || backup.schedule === undefined) return rm(path, { force: true });
+  const services = Object.fromEntries(
+    Object.values(project.services).flatMap(({ name, backup: own }) =>
+      own?.schedule === undefined || own.skip ? [] : [[name, own.schedule]],
+    ),
+  );
+  const isAlone = Object.keys(services).length > 0;
+  if (backup?.repository === undefined || (backup.schedule === undefined && !isAlone)) return rm(path, { force: true });
   const known = await readRegistration(state, project.name);
   const registration: Registration = {
     project: project.name,
@@ -48,9 +57,10 @@ export async function registerBackups(state: string, project: Project, chosen: C
       project.name,
     ],
     settings: backup,
+    ...(isAlone ? { services } : {}),
     ...(project.environment === undefined ? {} : { environment: project.environment }),
     ...(known?.downSince === undefined ? {} : { downSince: known.downSince }),
-    since: known && isSameSchedule(known.settings, backup) ? known.since : now.toISOString(),
+    since: known && isSameSchedule(known, { settings: backup, services }) ? known.since : now.toISOString(),
   };
   await write(state, registration);
 }
@@ -75,9 +85,12 @@ export async function readRegistration(state: string, project: string): Promise<
   return text === undefined ? undefined : (JSON.parse(text) as Registration);
 }
 
-const isSameSchedule = (a: BackupSettings, b: BackupSettings): boolean =>
+type Planned = Pick<Registration, 'settings' | 'services'>;
+
+const isSameSchedule = ({ settings: a, services: before = {} }: Planned, { settings: b, services: after = {} }: Planned): boolean =>
   a.schedule === b.schedule &&
   a.timezone === b.timezone &&
   a.repository === b.repository &&
   a.verify?.schedule === b.verify?.schedule &&
-  a.drill?.schedule === b.drill?.schedule;
+  a.drill?.schedule === b.drill?.schedule &&
+  isDeepStrictEqual(before, after);

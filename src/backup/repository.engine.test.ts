@@ -39,9 +39,9 @@ const settings = (repository: string, rest: Partial<BackupSettings> = {}): Backu
 const open = (repository: string, rest: Partial<BackupSettings> = {}): Promise<Restic> =>
   openRestic(settings(repository, rest), { ...SECRETS, ...s3.credentials }, { report: (event) => events.push(event) });
 
-const worldOf = (restic: Restic, keep: BackupSettings['keep'] = { last: 1 }): BackupWorld =>
+const worldOf = (restic: Restic, keep: BackupSettings['keep'] = { last: 1 }, services: object = {}): BackupWorld =>
   ({
-    project: { name: 'shop', settings: { backup: settings(restic.repository, { keep }) } } as unknown as Project,
+    project: { name: 'shop', settings: { backup: settings(restic.repository, { keep }) }, services } as unknown as Project,
     stateFolder: join(folder, 'state'),
     report: (event: ProgressEvent) => events.push(event),
     signal: new AbortController().signal,
@@ -58,8 +58,10 @@ async function newRepository(name: string): Promise<string> {
 }
 
 /** A set of one store and its manifest. */
-async function saveSet(restic: Restic, set: string): Promise<Manifest> {
-  const saved = await saveFolder(restic, { folder: data, tags: tagsOf('shop', set, 'app/files/data'), exclude: [], host: 'here' });
+async function saveSet(restic: Restic, set: string, only: string[] = []): Promise<Manifest> {
+  const chosen = only.map((service) => `only=${service}`);
+  const tags = [...tagsOf('shop', set, 'app/files/data'), ...chosen];
+  const saved = await saveFolder(restic, { folder: data, tags, exclude: [], host: 'here' });
   const at = new Date().toISOString();
   const store = { id: 'app/files/data', kind: 'files' as const, service: 'app', name: 'data', tool: 'restic', path: '/', ...saved };
   const manifest: Manifest = {
@@ -76,7 +78,7 @@ async function saveSet(restic: Restic, set: string): Promise<Manifest> {
   };
   await saveStream(restic, {
     file: MANIFEST_FILE,
-    tags: tagsOf('shop', set, 'manifest'),
+    tags: [...tagsOf('shop', set, 'manifest'), ...chosen],
     scratch: folder,
     host: 'here',
     verdict: async () => undefined,
@@ -300,7 +302,11 @@ test('a prune takes whole sets: failed ones do not count, the newest proven one 
     ['four', ['last snapshot', 'newest']],
     ['two', ['newest that was restored for proof']],
   ]);
+  const removed = plan.remove.flatMap(({ snapshots }) => snapshots.map((id) => `${id}.json`));
+  const known = async () => (await readdir(join(restic.cache, 'snapshots'))).filter((name) => removed.includes(name)).length;
+  expect(await known()).toBe(4);
   expect(await applyPrune(restic, world, plan)).toMatchObject({ numbers: { removedSets: 2, keptSets: 3, removedSnapshots: 4 } });
+  expect(await known()).toBe(0);
   const left = await listSets(restic, 'shop');
   expect(left.map(({ set }) => set)).toEqual(['failed', 'four', 'two']);
   for (const set of left.filter(({ complete }) => complete)) expect((await readManifest(restic, set)).set).toBe(set.set);
@@ -309,4 +315,28 @@ test('a prune takes whole sets: failed ones do not count, the newest proven one 
 
   const tomorrow = await readPrunePlan(restic, world, new Date(Date.now() + 90_000_000));
   expect(tomorrow.remove.map(({ set, why }) => [set, why])).toEqual([['failed', 'it has no manifest: its run failed or was killed']]);
+});
+
+test('sets of a service with rules of its own are judged by those, and count for nothing in the project’s', async () => {
+  const restic = await open(await newRepository('services'));
+  const services = (last: number) => ({ app: { name: 'app', backup: { keep: { last } } } });
+  await saveSet(restic, 'whole');
+  for (const set of ['app-1', 'app-2', 'app-3']) await saveSet(restic, set, ['app']);
+  await expect(readPrunePlan(restic, worldOf(restic, { last: 1 }, services(0)))).rejects.toMatchObject({
+    code: 'RETENTION_REFUSED',
+    message: 'the rules of x-backup of app would keep no backup at all',
+  });
+  const world = worldOf(restic, { last: 1 }, services(2));
+  const plan = await readPrunePlan(restic, world);
+  expect(plan.keep.map(({ set, reasons }) => [set, reasons])).toEqual([
+    ['app-3', ['last snapshot', 'newest']],
+    ['app-2', ['last snapshot']],
+    ['whole', ['last snapshot', 'newest']],
+  ]);
+  expect(await applyPrune(restic, world, plan)).toMatchObject({ numbers: { removedSets: 1, keptSets: 3 } });
+  expect((await listSets(restic, 'shop')).map(({ set, only }) => [set, only])).toEqual([
+    ['app-3', ['app']],
+    ['app-2', ['app']],
+    ['whole', undefined],
+  ]);
 });

@@ -30,6 +30,32 @@ const decided = (keep: Record<string, string[]>, remove: string[]): ForgetDecisi
 });
 
 describe('what a prune does', () => {
+  test('counts the sets of a service with rules of its own by those, and keeps the newest of them', () => {
+    const sets = [
+      set('today', 2),
+      set('db-1', 3, { only: ['db'] }),
+      set('db-2', 5, { only: ['db'] }),
+      set('db-3', 40, { only: ['db'] }),
+      set('both', 41, { only: ['db', 'web'] }),
+      set('web', 900, { only: ['web'] }),
+      set('safety', 50, { only: ['db'], safety: true }),
+    ];
+    const services = { db: decided({ 'db-2': ['hourly snapshot'] }, ['db-1', 'db-3']) };
+    expect(
+      printPrune(planPrune(sets, decided({ today: ['daily snapshot'] }, []), { proven: new Map(), services, now: NOW })),
+    ).toMatchInlineSnapshot(`
+      "  keep    today  2026-11-24 10:00:00  daily snapshot, newest
+        keep    db-1  2026-11-24 09:00:00  newest
+        keep    db-2  2026-11-24 07:00:00  hourly snapshot
+        keep    both  2026-11-22 19:00:00  of db, web only, younger than 30 days
+        keep    safety  2026-11-22 10:00:00  made before a restore, younger than 30 days
+      - remove  db-3  2026-11-22 20:00:00  no rule keeps it (2 snapshots)
+      - remove  web  2026-10-18 00:00:00  of web only, older than 30 days (2 snapshots)
+      5 sets kept, 2 removed
+      "
+    `);
+  });
+
   test('says for each set what restic says, and what stays on top of it', () => {
     const sets = [
       set('today', 2),
@@ -153,6 +179,7 @@ describe('sets', () => {
 
   const sets = [
     set('20261124T031500Z-aaaa', 9, { complete: false }),
+    set('20261124T010000Z-eeee', 11, { only: ['db'] }),
     set('20261123T150000Z-bbbb', 21, { safety: true }),
     set('20261123T031500Z-cccc', 33),
     set('20261122T031500Z-dddd', 57),
@@ -163,6 +190,10 @@ describe('sets', () => {
     ['the latest at or before a time', { at: '2026-11-22T23:00:00Z' }, 'dddd'],
     ['one by its id, also one from before a restore', { set: '20261123T150000Z-bbbb' }, 'bbbb'],
     ['one by the beginning of its id', { set: '20261122' }, 'dddd'],
+    ['of a service alone, the newest that has it', { only: ['db'] }, 'eeee'],
+    ['a store of that service', { only: ['db/postgres/shop'] }, 'eeee'],
+    ['with what that set has not', { only: ['db', 'uploads'] }, 'cccc'],
+    ['of a service alone at a time', { only: ['db'], at: '2026-11-23T12:00:00Z' }, 'cccc'],
   ])('%s is found', (_title, wanted, suffix) => {
     expect(findSet(sets, wanted).set).toMatch(new RegExp(`${suffix}$`));
   });

@@ -23,32 +23,36 @@ const DAY_MS = 86_400_000;
 /** A run that failed may be tried again from what it saved, and one that is at work has no manifest yet. */
 const LEFTOVER_MS = DAY_MS;
 
-/** How long a set stays that no rule counts: one of chosen services, or of what a restore replaced. */
+/** How long a set stays that no rule counts: one of chosen services without rules of their own, or of what a restore replaced. */
 const EXTRA_DAYS = 30;
 
 /** Clocks of hosts that save into one repository differ by less. */
 const SKEW_MS = 3_600_000;
 
 /** restic's options for the rules. Failure RETENTION_REFUSED when they would keep nothing. Pure. */
-export function keepArgs(keep: KeepRules): string[] {
+export function keepArgs(keep: KeepRules, of = 'x-composure.backup'): string[] {
   const rules = Object.entries(keep).filter(([, value]) => value !== 0 && value !== undefined);
   if (rules.length === 0) {
-    throw new Failure('RETENTION_REFUSED', 'the rules of x-composure.backup would keep no backup at all', {
-      next: 'give at least one keep-* rule above 0, or leave them all out for 7 days, 5 weeks and 6 months',
+    throw new Failure('RETENTION_REFUSED', `the rules of ${of} would keep no backup at all`, {
+      next: 'give at least one keep-* rule above 0, or leave them all out',
     });
   }
   return rules.flatMap(([rule, value]) => [`--keep-${rule}`, String(value)]);
 }
 
+/** A set that counts by the rules of one service: it alone was saved. Pure. */
+export const isOfService = ({ complete, safety, only }: BackupSet, service: string): boolean =>
+  complete && !safety && only?.join() === service;
+
 /**
  * restic's decision about the manifests becomes one about sets. On top of the rules the newest whole set stays, and the newest one that was
- * restored for proof. `proven`: when, by set id. Failure RETENTION_REFUSED for a set that is dated in the future: rules that count from the
+ * restored for proof; of a service with rules of its own, the newest of its sets. `proven`: when, by set id; `services`: restic's decisions by service. Failure RETENTION_REFUSED for a set that is dated in the future: rules that count from the
  * newest set would remove the real ones. Pure.
  */
 export function planPrune(
   sets: readonly BackupSet[],
   decision: ForgetDecision,
-  { proven, now }: { proven: ReadonlyMap<string, string>; now: Date },
+  { proven, services = {}, now }: { proven: ReadonlyMap<string, string>; services?: Record<string, ForgetDecision>; now: Date },
 ): PrunePlan {
   const future = sets.find(({ at }) => Date.parse(at) > now.getTime() + SKEW_MS);
   if (future) {
@@ -57,10 +61,12 @@ export function planPrune(
       next: `set the clock right; if the set was saved under a wrong clock: restic forget ${(future.manifest ?? future.snapshots[0]?.id ?? '').slice(0, 8)}`,
     });
   }
-  const reasons = new Map((decision.reasons ?? []).map(({ snapshot, matches }) => [snapshot.id, matches]));
-  const removed = new Set((decision.remove ?? []).map(({ id }) => id));
-  const whole = [...sets].filter(isWhole).sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
-  const newest = whole[0];
+  const decisions = [decision, ...Object.values(services)];
+  const reasons = new Map(decisions.flatMap(({ reasons = [] }) => reasons).map(({ snapshot, matches }) => [snapshot.id, matches]));
+  const removed = new Set(decisions.flatMap(({ remove }) => remove ?? []).map(({ id }) => id));
+  const byTime = [...sets].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
+  const whole = byTime.filter(isWhole);
+  const newest = [whole[0], ...Object.keys(services).map((service) => byTime.find((set) => isOfService(set, service)))];
   const newestProven = whole.find(({ set }) => proven.has(set));
 
   const plan: PrunePlan = { keep: [], remove: [] };
@@ -78,14 +84,14 @@ export function planPrune(
     if (!set.complete) {
       if (ageMs > LEFTOVER_MS) remove('it has no manifest: its run failed or was killed');
       else keep(['younger than a day and without a manifest: its run may be at work']);
-    } else if (!isWhole(set)) {
+    } else if (!isWhole(set) && !Object.keys(services).some((service) => isOfService(set, service))) {
       const what = set.safety ? 'made before a restore' : `of ${set.only?.join(', ')} only`;
       if (ageMs > EXTRA_DAYS * DAY_MS) remove(`${what}, older than ${EXTRA_DAYS} days`);
       else keep([`${what}, younger than ${EXTRA_DAYS} days`]);
     } else {
       const why = [
         ...(reasons.get(set.manifest ?? '') ?? []),
-        ...(set === newest ? ['newest'] : []),
+        ...(newest.includes(set) ? ['newest'] : []),
         ...(set === newestProven ? ['newest that was restored for proof'] : []),
       ];
       // What restic was not asked about, because it was saved a moment ago, stays.

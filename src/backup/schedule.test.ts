@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { BackupSettings } from '../project/model.ts';
 import type { BackupResult } from './model.ts';
-import { dueJobs, nextRun, nextTime } from './schedule.ts';
+import { type Course, dueJobs, nextRun, nextTime } from './schedule.ts';
 
 const settings = (more: Partial<BackupSettings> = {}): BackupSettings => ({
   repository: '/mnt/backup',
@@ -95,6 +95,56 @@ describe('what is due', () => {
     expect(due('2026-11-25T04:00:00Z', history, { appendOnly: true })).toEqual([]);
   });
 
+  describe('of a service with a schedule of its own', () => {
+    const own = (now: string, history: BackupResult[], more: Partial<Course> = {}): string[] =>
+      dueJobs({ settings: settings(), services: { db: '0 * * * *' }, since: '2026-11-01T00:00:00Z', history, ...more }, new Date(now)).map(
+        ({ job, service, since }) => `${job}${service === undefined ? '' : ` ${service}`} ${since}`,
+      );
+    const alone = result('run', '2026-11-24T20:00:00Z', { only: ['db'] });
+
+    test.each<[string, string, BackupResult[], string[]]>([
+      ['at its time, and once for many that passed', '2026-11-24T23:10:00Z', [...all, alone], ['run db 2026-11-24T21:00:00.000Z']],
+      ['not between two times', '2026-11-24T20:59:59Z', [...all, alone], []],
+      [
+        'after the project, where both are due',
+        '2026-11-25T03:15:00Z',
+        [...all, alone],
+        ['run 2026-11-25T03:15:00.000Z', 'run db 2026-11-24T21:00:00.000Z', 'prune 2026-11-24T23:16:00.000Z'],
+      ],
+      [
+        'not for what a run of the project has saved',
+        '2026-11-25T03:59:00Z',
+        [...all, alone, result('run', '2026-11-25T03:15:00Z')],
+        ['prune 2026-11-24T23:16:00.000Z'],
+      ],
+      [
+        'not for what another service’s run has saved',
+        '2026-11-24T21:00:00Z',
+        [...all, alone, result('run', '2026-11-24T20:30:00Z', { only: ['web'] })],
+        ['run db 2026-11-24T21:00:00.000Z'],
+      ],
+      [
+        'and its runs are pruned like others',
+        '2026-11-25T00:05:00Z',
+        [...all, result('run', '2026-11-25T00:00:00Z', { only: ['db'] })],
+        ['prune 2026-11-25T00:01:00.000Z'],
+      ],
+    ])('it is due %s', (_title, now, history, expected) => {
+      expect(own(now, history)).toEqual(expected);
+    });
+
+    test('it alone is due where the project has none', () => {
+      const { schedule: _none, ...rest } = settings();
+      expect(own('2026-11-25T07:00:00Z', [alone], { settings: rest })).toEqual([
+        'run db 2026-11-24T21:00:00.000Z',
+        'prune 2026-11-24T20:01:00.000Z',
+      ]);
+      expect(own('2026-11-25T07:00:00Z', [alone], { settings: rest, downSince: '2026-11-24T20:30:00Z' })).toEqual([
+        'prune 2026-11-24T20:01:00.000Z',
+      ]);
+    });
+  });
+
   test('nothing without a schedule or a repository', () => {
     const { repository, schedule, ...rest } = settings();
     const known = { since: '2026-11-01T00:00:00Z', history: [run] };
@@ -162,7 +212,7 @@ describe('always', () => {
         const course = { settings: settings({ timezone, schedule }), since: '2025-01-01T00:00:00Z', history };
         const isDue = (now: Date): boolean => dueJobs(course, now).some(({ job }) => job === 'run');
         expect(isDue(at)).toBe(false);
-        const next = nextTime(course, 'run', at);
+        const next = nextTime(course, { job: 'run' }, at);
         expect(next?.getTime()).toBeGreaterThan(at.getTime());
         expect(isDue(new Date((next?.getTime() ?? 0) - 1))).toBe(false);
         expect(isDue(next ?? at)).toBe(true);

@@ -68,11 +68,22 @@ export function readSets(snapshots: readonly Snapshot[]): BackupSet[] {
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
+export interface Which {
+  set?: string;
+  at?: string;
+  /** What alone is wanted: services, or stores by their ids. */
+  only?: readonly string[];
+}
+
+/** A set of chosen services that has everything that is wanted, by its service or its id. */
+const holdsAll = ({ complete, safety, only: services = [] }: BackupSet, wanted: readonly string[]): boolean =>
+  complete && !safety && wanted.every((name) => services.some((service) => name === service || name.startsWith(`${service}/`)));
+
 /**
- * The set that is meant: by its id (or a beginning of it that only one has), or the latest complete one at or before a time, or the latest
- * complete one. A set without a manifest is never found. `sets` newest first. Throws SET_UNKNOWN.
+ * The set that is meant: by its id (or a beginning of it that only one has), or the latest at or before a time, or the latest one: of the whole
+ * project, or of chosen services where nothing else is wanted. A set without a manifest is never found. `sets` newest first. Throws SET_UNKNOWN.
  */
-export function findSet(sets: readonly BackupSet[], { set, at }: { set?: string; at?: string }): BackupSet {
+export function findSet(sets: readonly BackupSet[], { set, at, only = [] }: Which): BackupSet {
   const complete = sets.filter((one) => one.complete);
   if (set !== undefined) {
     const exact = complete.find((one) => one.set === set);
@@ -89,7 +100,7 @@ export function findSet(sets: readonly BackupSet[], { set, at }: { set?: string;
       alike.length > 1 ? alike : complete,
     );
   }
-  const regular = sets.filter(isWhole);
+  const regular = sets.filter((one) => isWhole(one) || (only.length > 0 && holdsAll(one, only)));
   if (at === undefined) {
     if (regular[0]) return regular[0];
     throw unknown('there is no backup yet', complete);
@@ -105,7 +116,7 @@ export function findSet(sets: readonly BackupSet[], { set, at }: { set?: string;
 export async function readSet(
   restic: Restic,
   project: string,
-  which: { set?: string; at?: string },
+  which: Which,
   list: (restic: Restic) => Promise<BackupSet[]> = listSets,
 ): Promise<BackupSet> {
   const all = await list(restic);

@@ -94,3 +94,11 @@ export class Failure extends Error {
     return EXIT_CODES[this.code];
   }
 }
+
+/** What went wrong and what to do about it as one line, for a log. */
+export function inOneLine(error: unknown): string {
+  if (!(error instanceof Failure)) return error instanceof Error ? error.message : String(error);
+  const place = error.where === undefined || error.message.includes(error.where) ? '' : ` (at ${error.where})`;
+  const said = [`${error.message}${place}`, ...error.details].join('; ');
+  return error.next === undefined ? said : `${said}; next: ${error.next}`;
+}

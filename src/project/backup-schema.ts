@@ -82,6 +82,11 @@ export const serviceBackupKey = z
       .prefault([])
       .describe('Files to leave out, as patterns of `restic --exclude`.')
       .meta({ samples: [['cache', '*.tmp']] }),
+    schedule: schedule()
+      .optional()
+      .describe('When the agent saves this service alone, besides the whole project at its own times: cron with five fields.')
+      .meta({ samples: ['0 * * * *'] }),
+    ...keepFields,
     consistency: word('none', 'pause', 'stop')
       .prefault('none')
       .describe('What happens to the containers that use a volume while its files are read. Databases are dumped and need neither.')

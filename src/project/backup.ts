@@ -10,11 +10,13 @@ const KEEP: KeepRules = { daily: 7, weekly: 5, monthly: 6 };
 
 const RULES = ['last', 'hourly', 'daily', 'weekly', 'monthly', 'yearly', 'within'] as const;
 
+function readKeep(key: { [field in `keep-${(typeof RULES)[number]}`]?: KeepRules[keyof KeepRules] | undefined }): KeepRules {
+  return Object.fromEntries(RULES.flatMap((rule) => (key[`keep-${rule}`] === undefined ? [] : [[rule, key[`keep-${rule}`]]])));
+}
+
 /** x-composure.backup with a local repository as an absolute path. Pure. */
 export function readProjectBackup(key: ProjectBackupKey, folder: string): BackupSettings {
-  const keep: KeepRules = Object.fromEntries(
-    RULES.flatMap((rule) => (key[`keep-${rule}`] === undefined ? [] : [[rule, key[`keep-${rule}`]]])),
-  );
+  const keep = readKeep(key);
   return {
     ...(key.repository === undefined
       ? {}
@@ -45,8 +47,11 @@ export function readServiceBackup(key: ServiceBackupKey, service: string, path: 
     problems.push({ path: [...path, field], message: `service ${service}: a quote in ${field} is not closed` });
     return {};
   };
+  const keep = readKeep(key);
   return {
     skip: key.skip,
+    ...(key.schedule === undefined ? {} : { schedule: key.schedule }),
+    ...(Object.keys(keep).length === 0 ? {} : { keep }),
     ...(key.type === undefined ? {} : { type: key.type }),
     exclude: key.exclude,
     consistency: key.consistency,

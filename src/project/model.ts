@@ -281,6 +281,10 @@ export interface ServiceBackup {
   skip: boolean;
   /** Says what the service is where its image does not tell. */
   type?: 'postgres' | 'mysql' | 'mongodb' | 'redis' | 'files';
+  /** When the service alone is saved, besides the project's schedule: cron with five fields. */
+  schedule?: string;
+  /** Which of the sets of this service alone stay; undefined: those of the last 30 days. */
+  keep?: KeepRules;
   /** restic's patterns, for the service's files. */
   exclude: string[];
   /** What happens to the service's containers while its files are read. */

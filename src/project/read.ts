@@ -302,7 +302,7 @@ function invalidKeys(problems: readonly Problem[], sources: readonly Source[], f
   return new Failure('CONFIG_INVALID', `${first?.message ?? 'invalid x- keys'}${more}`, {
     ...(first ? { where: first.where } : {}),
     next: 'correct the compose file; every field is described in docs/reference/compose-keys.md',
-    details: placed.map(({ where, message }) => `${where}: ${message}`),
+    details: (placed.length > 1 ? placed : []).map(({ where, message }) => `${where}: ${message}`),
   });
 }
 

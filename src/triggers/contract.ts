@@ -238,6 +238,7 @@ export function triggerContract({ title, type, start, server, credentials, value
       if (!(error instanceof Failure)) throw error;
       expect(error.code).toBe('TRIGGER_FAILED');
       expect(error.message).not.toBe('');
+      expect(error.next).toMatch(/\w/);
       return error;
     }
   });

@@ -77,8 +77,12 @@ export function polled<Client>(source: PolledSource<Client>): OpenTrigger {
   }
 
   function failure(reason: string): Failure {
+    const where = withoutSecrets(source.where, source.secrets);
     return new Failure('TRIGGER_FAILED', `the ${source.type} trigger cannot be read: ${withoutSecrets(reason, source.secrets)}`, {
-      where: withoutSecrets(source.where, source.secrets),
+      where,
+      next: NO_CONNECTION.test(reason)
+        ? `check that ${where} runs and is the address that the service itself uses`
+        : 'check the fields of the trigger, and the variables that its …FromEnv fields name, against the source',
     });
   }
 
@@ -91,6 +95,10 @@ export function polled<Client>(source: PolledSource<Client>): OpenTrigger {
     },
   };
 }
+
+/** What Node and the clients say where nobody is there. */
+const NO_CONNECTION =
+  /E(CONNREFUSED|CONNRESET|NOTFOUND|AI_AGAIN|HOSTUNREACH|NETUNREACH|TIMEDOUT|PIPE)|no answer within|fetch failed|socket hang up/;
 
 function reasonOf(error: unknown): string {
   // A name with several addresses fails with one error for each, and no text of its own.

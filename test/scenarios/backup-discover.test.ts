@@ -22,7 +22,7 @@ services:
     image: postgres:18-alpine
     environment: {POSTGRES_USER: shop, POSTGRES_PASSWORD: for tests only, POSTGRES_DB: shop}
     volumes: ["db:/var/lib/postgresql/data"]
-    healthcheck: {test: [CMD, pg_isready, -U, shop, -h, 127.0.0.1], interval: 300ms, retries: 100}
+    healthcheck: {test: [CMD, pg_isready, -U, shop, -h, 127.0.0.1], interval: 5s, retries: 100, start_period: 60s, start_interval: 300ms}
   cache:
     image: redis:8-alpine
   web:

@@ -14,7 +14,7 @@ services:
   app:
     image: busybox:1
     command: [sh, -c, "trap exit TERM; echo something > /data/file; while :; do sleep 0.2; done"]
-    healthcheck: {test: [CMD, test, -e, /data/file], interval: 300ms, retries: 100}
+    healthcheck: {test: [CMD, test, -e, /data/file], interval: 5s, retries: 100, start_period: 60s, start_interval: 300ms}
     volumes: [data:/data]
 volumes: {data: {}}
 x-composure: {backup: {repository: ./repository, keep-last: 1, verify: {schedule: "0 4 * * *", parts: 2}}}
@@ -108,7 +108,7 @@ services:
   app:
     image: busybox:1
     command: [sh, -c, "trap exit TERM; echo something > /data/file; while :; do sleep 0.2; done"]
-    healthcheck: {test: [CMD, test, -e, /data/file], interval: 300ms, retries: 100}
+    healthcheck: {test: [CMD, test, -e, /data/file], interval: 5s, retries: 100, start_period: 60s, start_interval: 300ms}
     volumes: [data:/data]
     x-backup: {post: ['${post}']}
 volumes: {data: {}}

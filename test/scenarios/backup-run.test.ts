@@ -25,7 +25,7 @@ services:
     image: postgres:18-alpine
     environment: {POSTGRES_PASSWORD: x}
     volumes: [pg:/var/lib/postgresql]
-    healthcheck: {test: [CMD, pg_isready, -h, 127.0.0.1, -U, postgres], interval: 300ms, retries: 100}
+    healthcheck: {test: [CMD, pg_isready, -h, 127.0.0.1, -U, postgres], interval: 5s, retries: 100, start_period: 60s, start_interval: 300ms}
   paused:
     image: busybox:1
     command: [sh, -c, "trap exit TERM; while :; do date > /data/now; sleep 0.1; done"]
@@ -241,6 +241,12 @@ test('a dump that fails fails the whole set and is told; the next run waits for 
   const again = await running.done;
   expect(again.code, again.err).toBe(0);
   expect(JSON.parse(again.out)).toMatchObject({ project: p.name, stores: 1, manifest: { only: ['stopped'] } });
+  // Of the database that says nothing.
+  expect(told).toEqual([]);
+  const { set } = JSON.parse((await backup(['run', '--only', 'db', '--json'])).out);
+  const planned = async (only: string) => JSON.parse((await backup(['restore', '--only', only, '--dry-run', '--json'])).out).plan.set;
+  expect(await planned('db')).toBe(set);
+  expect(await planned('paused')).not.toBe(set);
   expect(told.map(({ method }) => method)).toEqual(['POST']);
   expect(JSON.parse(told[0]?.body ?? '')).toMatchObject({ event: 'recovered', ok: true });
   const status = JSON.parse((await backup(['status', '--json'])).out);

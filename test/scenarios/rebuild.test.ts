@@ -10,7 +10,13 @@ const db = {
   image: 'postgres:18-alpine',
   environment: { POSTGRES_PASSWORD: '${DATABASE_PASSWORD}', POSTGRES_DB: 'shop' },
   volumes: ['db:/var/lib/postgresql'],
-  healthcheck: { test: ['CMD', 'pg_isready', '-q', '-h', '127.0.0.1'], interval: '500ms', retries: 60 },
+  healthcheck: {
+    test: ['CMD', 'pg_isready', '-q', '-h', '127.0.0.1'],
+    interval: '5s',
+    retries: 60,
+    start_period: '60s',
+    start_interval: '300ms',
+  },
   stop_grace_period: '20s',
 };
 

@@ -24,8 +24,10 @@ services:
     volumes: [db:/var/lib/mysql]
     healthcheck:
       test: [CMD-SHELL, 'mariadb -uroot -p"$$MARIADB_ROOT_PASSWORD" -h 127.0.0.1 -e "SELECT 1"']
-      interval: 500ms
+      interval: 5s
       retries: 120
+      start_period: 60s
+      start_interval: 500ms
   cache:
     image: redis:8-alpine
     command: [redis-server, --requirepass, for tests only, --appendonly, "yes"]

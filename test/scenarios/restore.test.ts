@@ -14,7 +14,7 @@ services:
     image: postgres:18-alpine
     environment: {POSTGRES_PASSWORD: for tests only}
     volumes: [db:/var/lib/postgresql]
-    healthcheck: {test: [CMD, pg_isready, -q, -h, 127.0.0.1], interval: 300ms, retries: 60}
+    healthcheck: {test: [CMD, pg_isready, -q, -h, 127.0.0.1], interval: 5s, retries: 60, start_period: 60s, start_interval: 300ms}
   app:
     image: busybox:1
     command: [sleep, infinity]

@@ -50,7 +50,7 @@ if (process.argv[2] === 'check') {
 }
 `;
 
-const QUICK = '{interval: 300ms, timeout: 5s, retries: 8, start_period: 5s, start_interval: 300ms}';
+const QUICK = '{interval: 1s, timeout: 5s, retries: 8, start_period: 5s, start_interval: 300ms}';
 
 /** A project as people have them: a database with an extension and a role, a cache with an append-only log, files, a job, a proxy on Docker's socket. */
 export function shopFiles({ name }: Pick<ScenarioFacts, 'name'>): Record<string, string> {
@@ -66,7 +66,7 @@ services:
     ports: ["127.0.0.1::5432"]
     volumes: [pg:/var/lib/postgresql]
     mem_limit: 512m
-    healthcheck: {<<: ${QUICK}, test: [CMD, pg_isready, -q, -h, 127.0.0.1, -U, shop], start_period: 60s}
+    healthcheck: {<<: ${QUICK}, test: [CMD, pg_isready, -q, -h, 127.0.0.1, -U, shop], interval: 5s, start_period: 60s}
   cache:
     image: redis:8-alpine
     container_name: ${name}-cache

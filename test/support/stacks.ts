@@ -142,4 +142,4 @@ export async function isTakenBack(
 }
 
 /** A health check that makes up its mind fast. */
-export const QUICK = { healthcheck: { interval: '300ms', timeout: '3s', retries: 2, start_period: '2s', start_interval: '200ms' } };
+export const QUICK = { healthcheck: { interval: '1s', timeout: '3s', retries: 2, start_period: '2s', start_interval: '200ms' } };

@@ -1,9 +1,10 @@
+import { inOneLine } from '../../kit/errors.ts';
 import type { Report } from '../../kit/events.ts';
 import { sleep } from '../../kit/wait.ts';
 import { CONTAINER_EVENTS } from '../fleet.ts';
 import { lookAroundSoon } from './look.ts';
 import type { AutoscalerOptions, Site } from './model.ts';
-import { describe } from './say.ts';
+
 import { followImages } from './templates.ts';
 
 const RECONNECT_MS = 500;
@@ -20,7 +21,7 @@ export async function waitForEngine({
       return { cores: NCPU, memoryBytes: MemTotal };
     } catch (error) {
       if (signal.aborted) return { cores: 0, memoryBytes: 0 };
-      if (!said) report({ kind: 'warning', text: `the autoscaler waits for the engine: ${describe(error)}` });
+      if (!said) report({ kind: 'warning', text: `the autoscaler waits for the engine: ${inOneLine(error)}` });
       await sleep(RECONNECT_MS);
     }
   }
@@ -41,7 +42,7 @@ export async function followEvents(site: Site): Promise<void> {
       }
       if (!signal.aborted) report({ kind: 'warning', text: 'the engine ended its event stream; the autoscaler connects again' });
     } catch (error) {
-      if (!signal.aborted) report({ kind: 'warning', text: `no events from the engine: ${describe(error)}` });
+      if (!signal.aborted) report({ kind: 'warning', text: `no events from the engine: ${inOneLine(error)}` });
     }
     await pause(RECONNECT_MS, signal);
   }

@@ -1,5 +1,5 @@
 import type { ContainerSummary } from '../../docker/api.ts';
-import { Failure } from '../../kit/errors.ts';
+import { Failure, inOneLine } from '../../kit/errors.ts';
 import { neverFits } from '../budget.ts';
 import { findProjects, type ScaledProject } from '../projects.ts';
 import { tell } from './deciding.ts';
@@ -9,7 +9,7 @@ import { lookAtHost } from './host.ts';
 import type { Site } from './model.ts';
 import { openSources } from './reading.ts';
 import { goOnDraining } from './recover.ts';
-import { describe, warnOf } from './say.ts';
+import { warnOf } from './say.ts';
 import { showSoon } from './show.ts';
 import { followWishes } from './wishes.ts';
 
@@ -42,7 +42,7 @@ async function lookUntilStill(site: Site): Promise<void> {
     try {
       await look(site);
     } catch (error) {
-      if (!site.closed) site.report({ kind: 'warning', text: `the autoscaler could not look around: ${describe(error)}` });
+      if (!site.closed) site.report({ kind: 'warning', text: `the autoscaler could not look around: ${inOneLine(error)}` });
     }
   } while (site.lookAgain && !site.closed);
 }
@@ -76,7 +76,7 @@ async function lookAtProject(site: Site, project: ScaledProject, listed: Contain
       employed.push(await employ(site, project, service, listed));
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      warnings.push(`${project.name}/${service.name} is not scaled: ${describe(error)}`);
+      warnings.push(`${project.name}/${service.name} is not scaled: ${inOneLine(error)}`);
     }
   }
   await site.fleet.relist(...employed.map(({ post }) => post.crew));
@@ -100,6 +100,6 @@ export async function followProject(site: Site, project: string): Promise<void> 
     if (!(await noteHeld(site, project)) && site.held.has(project)) await lookAround(site);
     for (const post of site.posts.values()) if (post.crew.tier.project === project) await followWishes(site, post);
   } catch (error) {
-    site.report({ kind: 'warning', text: `${project}: ${describe(error)}` });
+    site.report({ kind: 'warning', text: `${project}: ${inOneLine(error)}` });
   }
 }

@@ -1,3 +1,4 @@
+import { inOneLine } from '../../kit/errors.ts';
 import { triggerType } from '../../triggers/list.ts';
 import type { OpenTrigger, Reading, TriggerContext, TriggerType } from '../../triggers/model.ts';
 import { noteReady } from '../crew.ts';
@@ -5,7 +6,7 @@ import { isNamed } from '../idle.ts';
 import { openSource, type Source } from '../sources.ts';
 import { tell } from './deciding.ts';
 import type { Post, Site } from './model.ts';
-import { describe } from './say.ts';
+
 import { QUIET_STATUS_MS, showSoon } from './show.ts';
 import { bootMeasured } from './templates.ts';
 import { contextOf } from './trigger-context.ts';
@@ -53,7 +54,7 @@ function openOne(site: Site, post: Post, { name, type, metadata, metricType }: T
       tell(site, { kind: 'reading', tier, trigger: name, reading });
     },
     onFailure: (error) => {
-      const message = describe(error);
+      const message = inOneLine(error);
       if (!post.triggers.get(name)?.failing) site.report({ kind: 'warning', text: `${tier}: ${name} cannot be read: ${message}` });
       summarize(site, post, { name, type, summary: message, failing: true });
       tell(site, { kind: 'reading-failed', tier, trigger: name, message });

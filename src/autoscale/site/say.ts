@@ -1,8 +1,4 @@
-import { Failure } from '../../kit/errors.ts';
 import { type Post, RECENT_KEPT, type Site } from './model.ts';
-
-export const describe = (error: unknown): string =>
-  error instanceof Failure ? [error.message, ...error.details].join('; ') : error instanceof Error ? error.message : String(error);
 
 /** Warns of what is true now; what was said already is not said again. */
 export function warnOf(site: Site, about: keyof Site['warned'], texts: string[]): void {

@@ -1,7 +1,8 @@
+import { inOneLine } from '../../kit/errors.ts';
 import type { Crew } from '../crew.ts';
 import { knownTemplate, templateByCompose, withImage, writeStored } from '../prepare.ts';
 import type { Post, Site } from './model.ts';
-import { describe } from './say.ts';
+
 import { tellTier } from './tier.ts';
 
 /** How far a measured start may differ from what the tier is planned with. */
@@ -28,7 +29,7 @@ async function prepare(site: Site, { crew, project }: Post): Promise<void> {
     delete crew.templateProblem;
     if (!dryRun) await writeStored(stateFolder, crew);
   } catch (error) {
-    crew.templateProblem = describe(error);
+    crew.templateProblem = inOneLine(error);
     site.report({ kind: 'warning', text: `${crew.tier.id}: no container can be made of it: ${crew.templateProblem}` });
   }
 }

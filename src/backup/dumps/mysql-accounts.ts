@@ -8,10 +8,16 @@ type Context = Omit<DumpContext, 'name'>;
 /** Root as the images make it, their probe of health, and what the server keeps for itself: they are there on an empty server. */
 const OWN = `user LIKE 'mysql.%' OR user = 'mariadb.sys' OR (user IN ('root', 'healthcheck') AND host IN ('%', 'localhost', '127.0.0.1', '::1'))`;
 
-/** An account as "'name'@'host'", a role of MariaDB as "'name'". */
-async function listAccounts(context: Context): Promise<{ users: string[]; roles: string[] }> {
-  const isMariaDb = (await query(context, 'SELECT VERSION();')).includes('MariaDB');
-  const [isUser, isRole] = isMariaDb ? ["is_role <> 'Y'", "is_role = 'Y'"] : ['TRUE', 'FALSE'];
+/** Accounts as "'name'@'host'", roles of MariaDB as "'name'". */
+interface Accounts {
+  version: string;
+  users: string[];
+  roles: string[];
+}
+
+async function listAccounts(context: Context): Promise<Accounts> {
+  const version = (await query(context, 'SELECT VERSION();')).trim();
+  const [isUser, isRole] = version.includes('MariaDB') ? ["is_role <> 'Y'", "is_role = 'Y'"] : ['TRUE', 'FALSE'];
   const lines = await query(
     context,
     `SELECT 'user', CONCAT(QUOTE(user), '@', QUOTE(host)) FROM mysql.user WHERE ${isUser} AND NOT (${OWN}) ORDER BY 2;
@@ -19,20 +25,20 @@ async function listAccounts(context: Context): Promise<{ users: string[]; roles:
   );
   const names = (kind: string): string[] =>
     lines.split('\n').flatMap((line) => (line.startsWith(`${kind}\t`) ? [plain(line.slice(kind.length + 1))] : []));
-  return { users: names('user'), roles: names('role') };
+  return { version, users: names('user'), roles: names('role') };
 }
 
 /** What the client escapes in its batch mode. Pure. */
 const plain = (line: string): string =>
   line.replace(/\\([ntr0\\])/g, (_, letter: string) => ({ n: '\n', t: '\t', r: '\r', 0: '\0' })[letter] ?? letter);
 
-const factsOf = ({ users, roles }: { users: string[]; roles: string[] }): Facts => ({ kind: 'accounts', names: [...roles, ...users] });
+const factsOf = ({ users, roles }: Accounts): Facts => ({ kind: 'accounts', names: [...roles, ...users] });
 
 /** MariaDB's role that everybody has: it can be granted to, and not made. */
 const PUBLIC = "'PUBLIC'";
 
 /** What the server is asked for: statements that make every account, then those that give it its rights. */
-function questions({ users, roles }: { users: string[]; roles: string[] }): string {
+function questions({ users, roles }: Accounts): string {
   return [
     // MySQL's hashes are bytes; MariaDB does not read this comment, and its own are text.
     '/*!80017 SET SESSION print_identified_with_as_hex = ON */;',
@@ -113,7 +119,7 @@ export const mysqlAccounts: DumpType = {
       stream: statements(dump.stdout),
       ended: dump.ended.then(({ code, stderr }) => ({ code: code ?? -1, stderr })),
       facts: async () => factsOf(accounts),
-      tool: 'SHOW CREATE USER',
+      tool: `SHOW CREATE USER, ${accounts.version}`,
       contentAt,
       close: async () => dump.close(),
     };
@@ -124,7 +130,7 @@ export const mysqlAccounts: DumpType = {
 
   /** After the databases: a right may name a table. One whose table is gone gave nobody anything. */
   async load(context, input) {
-    const load = await context.docker.execAttached(context.container.Id, client(context, ['mariadb', 'mysql'], ['--force']), {
+    const load = await context.docker.execAttached(context.container.Id, client(context, ['mariadb', 'mysql'], [...BATCH, '--force']), {
       stdin: true,
     });
     load.stdout.resume();

@@ -11,7 +11,7 @@ const IMAGES = [
 const DIGITS = Array.from({ length: 10 }, (_, digit) => `SELECT ${digit}`).join(' UNION ALL ');
 
 for (const { title, image, shell, program, prefix } of IMAGES) {
-  const sql = (text: string): string[] => [shell, '-uroot', '-pfor-tests-only', 'shop', '-e', text];
+  const sql = (text: string): string[] => ['env', 'MYSQL_PWD=for-tests-only', shell, '--user=root', 'shop', '-e', text];
   describe.skipIf(!(await hasImage(image, title)))(title, () => {
     dumpContract(mysql, {
       image,

@@ -21,7 +21,7 @@ const NAMES: Record<BackupResult['kind'], string> = {
 
 /** What there is to tell of a result, given what came before it. Pure. */
 export function tidingsOf(project: string, host: string, before: readonly BackupResult[], result: BackupResult): Tidings {
-  const last = before.findLast(({ kind, only }) => kind === result.kind && (only === undefined) === (result.only === undefined));
+  const last = before.findLast(({ kind, only }) => kind === result.kind && only?.join() === result.only?.join());
   const event = !result.ok ? 'failed' : last !== undefined && !last.ok ? 'recovered' : 'succeeded';
   const name = `${NAMES[result.kind]} of ${result.only === undefined ? '' : `${result.only.join(', ')} in `}${project}`;
   const took = formatMs(Date.parse(result.endedAt) - Date.parse(result.startedAt));

@@ -82,7 +82,7 @@ export async function rememberWithin(restic: Restic, { snapshot, path }: Content
 
 /** By the folder in the snapshot too: what of another one was found says nothing of this one. */
 const knownPath = ({ cache }: Restic, { snapshot, path }: Content): string =>
-  join(cache, 'within', createHash('sha256').update(`${snapshot}:${path}`).digest('hex'));
+  join(cache, 'within', `${snapshot}-${createHash('sha256').update(path).digest('hex')}`);
 
 const isKnown = (restic: Restic, { snapshot, path }: Content): boolean =>
   FULL_ID.test(snapshot) && ['/', path].some((root) => existsSync(knownPath(restic, { snapshot, path: root })));

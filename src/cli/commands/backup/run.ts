@@ -43,7 +43,7 @@ export function doneText(project: string, { set, numbers, manifest }: RunDone): 
     `set ${set}: ${what} is saved, ${stores} ${stores === 1 ? 'store' : 'stores'}, ${formatBytes(bytes)}, ${formatBytes(addedBytes)} new, after ${formatMs(seconds * 1000)}`,
     manifest.only === undefined
       ? 'unproven until it has been restored: composure backup drill'
-      : 'it holds these services alone: drills, rebuilds and retention pass it over',
+      : 'it holds these services alone: drills and rebuilds pass it over',
     '',
   ].join('\n');
 }

@@ -56,6 +56,25 @@ test('a project whose backups run', () => {
   `);
 });
 
+test('a service that is saved alone besides', () => {
+  const history = [
+    result('run', '2026-11-25T03:15:00.000Z', { set: '20261125T031500Z-2222', numbers: { bytes: 3 * 2 ** 30, stores: 6 } }),
+    result('run', '2026-11-25T11:00:00.000Z', { ok: false, only: ['db'], code: 'BACKUP_FAILED', message: 'db does not run' }),
+  ];
+  expect(statusText(status({ history, registration: { ...registration, services: { db: '0 * * * *' } } }))).toMatchInlineSnapshot(`
+    "last set    20261125T031500Z-2222  8 h old, 3 GiB in 6 stores
+    proven      none: composure backup drill restores one and compares
+
+    WHAT    LAST (UTC)                   NEXT (UTC)
+    run     2026-11-25 03:15:00  well    2026-11-26 03:15:00
+    run db  2026-11-25 11:00:00  FAILED  due now              db does not run
+    prune   -                    -       due now
+    verify  -                    -       due now
+    drill   -                    -       due now
+    "
+  `);
+});
+
 test('a project that has none, and nobody to make one', () => {
   expect(statusText(status())).toMatchInlineSnapshot(`
     "shop has no backup yet that was made on this host: composure backup run makes one

@@ -4,7 +4,7 @@ import { provenSets, readResults } from '../../../backup/proven.ts';
 import { type Registration, readRegistration } from '../../../backup/registration.ts';
 import { lastByKind, ofTheProject, timeOfSet } from '../../../backup/run/history.ts';
 import { readHolds } from '../../../backup/run/hold.ts';
-import { type Job, nextTime } from '../../../backup/schedule.ts';
+import { nextTime, type Turn, turnsOf } from '../../../backup/schedule.ts';
 import { formatBytes } from '../../../kit/amounts.ts';
 import { second } from '../../../kit/time.ts';
 import { readAgentStatus } from '../../../state/agent.ts';
@@ -15,8 +15,6 @@ import type { ProjectFlags } from '../../flags.ts';
 import type { Io } from '../../io.ts';
 import { projectName } from '../../project-name.ts';
 import { table } from '../../render/table.ts';
-
-const JOBS: readonly Job[] = ['run', 'prune', 'verify', 'drill'];
 
 export interface BackupStatus {
   project: string;
@@ -44,7 +42,7 @@ export async function backupStatusCommand(io: Io, flags: ProjectFlags): Promise<
   ]);
   const status: BackupStatus = {
     project,
-    history: ofTheProject(history),
+    history,
     ...(registration ? { registration } : {}),
     agent: agent?.running ?? false,
     ...(holder ? { busy: describeHolder(holder) } : {}),
@@ -57,24 +55,36 @@ export async function backupStatusCommand(io: Io, flags: ProjectFlags): Promise<
   io.stdout(flags.json ? `${JSON.stringify(publicStatus(status))}\n` : statusText(status));
 }
 
-function summary({ history }: BackupStatus): { lastSet?: BackupResult; provenSet?: { set: string; provenAt: string } } {
+function summary({ history: all }: BackupStatus): { lastSet?: BackupResult; provenSet?: { set: string; provenAt: string } } {
+  const history = ofTheProject(all);
   const lastSet = history.findLast(({ kind, ok }) => kind === 'run' && ok);
   const proven = [...provenSets(history)].sort(([a], [b]) => a.localeCompare(b)).at(-1);
   return { ...(lastSet ? { lastSet } : {}), ...(proven ? { provenSet: { set: proven[0], provenAt: proven[1] } } : {}) };
 }
 
-const nextTimes = ({ registration, history, now }: BackupStatus): { job: Job; at: string }[] =>
+const nextTimes = ({ registration, history, now }: BackupStatus): (Turn & { at: string })[] =>
   registration === undefined
     ? []
-    : JOBS.flatMap((job) => {
-        const at = nextTime({ ...registration, history }, job, now);
-        return at === undefined ? [] : [{ job, at: at.toISOString() }];
+    : turnsOf(registration).flatMap((turn) => {
+        const at = nextTime({ ...registration, history }, turn, now);
+        return at === undefined ? [] : [{ ...turn, at: at.toISOString() }];
       });
+
+const nameOf = ({ job, service }: Turn): string => (service === undefined ? job : `${job} ${service}`);
+
+/** The newest result of each kind, and of the runs of each service that is saved alone by its schedule. Pure. */
+function lastResults({ history, registration }: BackupStatus): Map<string, BackupResult> {
+  const alone = Object.keys(registration?.services ?? {}).flatMap((service) => {
+    const last = history.findLast(({ kind, only }) => kind === 'run' && only?.join() === service);
+    return last === undefined ? [] : [[nameOf({ job: 'run', service }), last] as const];
+  });
+  return new Map<string, BackupResult>([...lastByKind(ofTheProject(history)), ...alone]);
+}
 
 const publicStatus = (status: BackupStatus): object => ({
   project: status.project,
   ...summary(status),
-  last: Object.fromEntries(lastByKind(status.history)),
+  last: Object.fromEntries(lastResults(status)),
   scheduled: status.registration !== undefined,
   downSince: status.registration?.downSince,
   agent: status.agent,
@@ -85,7 +95,7 @@ const publicStatus = (status: BackupStatus): object => ({
 
 /** Pure. */
 export function statusText(status: BackupStatus): string {
-  const { project, history, now, registration, agent, busy, held } = status;
+  const { project, now, registration, agent, busy, held } = status;
   const { lastSet, provenSet } = summary(status);
   const lines = [
     lastSet === undefined
@@ -103,14 +113,16 @@ export function statusText(status: BackupStatus): string {
         : `still       ${containers.join(', ')}, left by a backup that was killed: the next command on the project sets them going`,
     );
   }
-  const times = new Map(nextTimes(status).map(({ job, at }) => [job, at]));
-  const last = lastByKind(history);
-  const kinds = [...new Set([...JOBS.filter((job) => times.has(job) || last.has(job)), ...last.keys()])];
-  const rows = kinds.map((kind) => {
-    const result = last.get(kind);
-    const at = times.get(kind as Job);
+  const times = new Map(nextTimes(status).map((turn) => [nameOf(turn), turn.at]));
+  const last = lastResults(status);
+  const known = turnsOf(registration ?? {})
+    .map(nameOf)
+    .filter((name) => times.has(name) || last.has(name));
+  const rows = [...new Set([...known, ...last.keys()])].map((name) => {
+    const result = last.get(name);
+    const at = times.get(name);
     return [
-      kind,
+      name,
       result === undefined ? '-' : second(result.endedAt),
       result === undefined ? '-' : result.ok ? 'well' : 'FAILED',
       at === undefined ? '-' : Date.parse(at) <= now.getTime() ? 'due now' : second(at),
