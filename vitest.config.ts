@@ -2,6 +2,9 @@ import { defineConfig } from 'vitest/config';
 
 const outside = ['**/node_modules/**', '**/dist/**'];
 const onTheEngine = ['**/*.engine.test.ts', 'test/scenarios/**/*.test.ts'];
+/** What is compared with a simulation has to have the machine for itself, as the simulation has. */
+const alone = ['test/scenarios/autoscale-live.test.ts'];
+const patience = { testTimeout: 120_000, hookTimeout: 120_000, teardownTimeout: 30_000 };
 
 export default defineConfig({
   test: {
@@ -21,14 +24,13 @@ export default defineConfig({
           name: 'engine',
           globalSetup: ['./test/support/teardown.ts'],
           include: onTheEngine,
-          exclude: outside,
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
-          teardownTimeout: 30_000,
+          exclude: [...outside, ...alone],
+          ...patience,
           maxWorkers: 4,
           sequence: { groupOrder: 1 },
         },
       },
+      { test: { name: 'alone', include: alone, exclude: outside, ...patience, maxWorkers: 1, sequence: { groupOrder: 2 } } },
     ],
   },
 });

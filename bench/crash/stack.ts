@@ -17,7 +17,7 @@ x-app: &app
   image: ${image}
   environment: &environment { VERSION: "\${VERSION}", ON_SIGTERM: ${mode} }
   stop_grace_period: 1s
-  healthcheck: { test: [CMD, node, /app/app.mjs, check], interval: 5s, timeout: 5s, retries: 3, start_period: 30s, start_interval: 250ms }
+  healthcheck: { test: [CMD, /app/check], interval: 5s, timeout: 5s, retries: 3, start_period: 30s, start_interval: 250ms }
 services:
   web:
     <<: *app

@@ -12,6 +12,16 @@ export interface Routed {
   container: string;
 }
 
+/** Whether on each of its routes one of these containers answers too, so that it may leave. */
+export async function isReplaced({ edge, container }: Routed, others: readonly string[]): Promise<boolean> {
+  const stats = await edge.stats();
+  const names = others.map((id) => id.slice(0, 12));
+  const mine = stats.filter(({ server }) => server === container.slice(0, 12));
+  return mine.every(({ backend }) =>
+    stats.some((row) => row.backend === backend && names.includes(row.server) && /^(UP|no check)/.test(row.status)),
+  );
+}
+
 /** The edge sends it nothing more; waits until nothing is in flight on it or the route's drain time is over. Undefined: it has no place there. */
 export async function leaveEdge(routed: Routed, signal: AbortSignal): Promise<Drained | undefined> {
   if (!(await changeServer(routed, (server) => [{ ...server, state: 'drain' }]))) return undefined;

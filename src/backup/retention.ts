@@ -45,9 +45,10 @@ export const isOfService = ({ complete, safety, only }: BackupSet, service: stri
   complete && !safety && only?.join() === service;
 
 /**
- * restic's decision about the manifests becomes one about sets. On top of the rules the newest whole set stays, and the newest one that was
- * restored for proof; of a service with rules of its own, the newest of its sets. `proven`: when, by set id; `services`: restic's decisions by service. Failure RETENTION_REFUSED for a set that is dated in the future: rules that count from the
- * newest set would remove the real ones. Pure.
+ * restic's decision about the manifests becomes one about sets. On top of the rules the newest whole set stays, the newest one that was
+ * restored for proof, and the newest one of each service with rules of its own. `proven`: when, by set id; `services`: restic's decisions
+ * by service. Failure RETENTION_REFUSED for a set that is dated in the future: rules that count from the newest set would remove the real
+ * ones. Pure.
  */
 export function planPrune(
   sets: readonly BackupSet[],

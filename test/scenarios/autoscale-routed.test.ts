@@ -8,10 +8,13 @@ import { withProject } from '../support/scenario.ts';
 import { app, deploy, endsWell, MIX, replicas, route, running, succeeds } from '../support/stacks.ts';
 import { startAutoscaler } from '../support/worker.ts';
 
-test('a routed service that shrinks: the one that goes leaves the edge first, and no request is lost', { timeout: 120_000 }, async () => {
+test.each([
+  ['the one that goes leaves the edge first', 0],
+  ['none goes before another one answers', 4000],
+])('a routed service that shrinks: %s, and no request is lost', { timeout: 120_000 }, async (_title, bootMs) => {
   await withProject('scale routed', { files: {} }, async (p) => {
     const web = await app(
-      { VERSION: 1 },
+      { VERSION: 1, BOOT_DELAY_MS: bootMs },
       {
         deploy: { ...replicas(1), resources: { limits: { memory: '128M', cpus: '0.3' } } },
         'x-edge': route(p),

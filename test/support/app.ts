@@ -20,7 +20,7 @@ export function buildTestApp(): Promise<string> {
 
 async function build(): Promise<string> {
   const hash = createHash('sha256');
-  for (const name of ['Dockerfile', 'app.js']) hash.update(await readFile(`${FOLDER}${name}`));
+  for (const name of ['Dockerfile', 'app.js', 'check']) hash.update(await readFile(`${FOLDER}${name}`));
   const image = `composure-test-app:${hash.digest('hex').slice(0, 12)}`;
   if (await exists(image)) return image;
   // Two builds of the same content end in the same image: no lock is needed.

@@ -5,7 +5,7 @@ import { runHooks } from '../../rollout/containers.ts';
 import { markWorker, unmarkWorker, type WorkerMark } from '../../state/workers.ts';
 import type { Reading } from '../../triggers/model.ts';
 import type { Crew } from '../crew.ts';
-import { forgetAtEdge, leaveEdge, returnToEdge } from '../edge.ts';
+import { forgetAtEdge, isReplaced, leaveEdge, returnToEdge } from '../edge.ts';
 import { HEARTBEAT_MS, proveIdle } from '../idle.ts';
 import type { Action } from '../model.ts';
 import { thaw } from './freeze.ts';
@@ -36,6 +36,11 @@ async function askToEnd(
   };
   await look();
   const routed = hands.routed(crew, id);
+  // One that starts counts for the policy before it answers, and one that is about to leave as well is no help.
+  const others = [...crew.workers.values()].filter((other) => other.id !== id && (other.phase === 'running' || other.phase === 'starting'));
+  const staying = others.filter((other) => !crew.acting.has(other.id)).map((other) => other.id);
+  if (routed && others.length > 0 && !(await isReplaced(routed, staying)))
+    throw new NotDone('not ended, because nothing else answers on its route');
   try {
     if (routed) await leaveEdge(routed, hands.signal);
     return await signalIdle(hands, crew, { id, then, why, look });

@@ -4,7 +4,6 @@ import { sleep } from '../../kit/wait.ts';
 import { CONTAINER_EVENTS } from '../fleet.ts';
 import { lookAroundSoon } from './look.ts';
 import type { AutoscalerOptions, Site } from './model.ts';
-
 import { followImages } from './templates.ts';
 
 const RECONNECT_MS = 500;

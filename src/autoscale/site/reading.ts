@@ -6,7 +6,6 @@ import { isNamed } from '../idle.ts';
 import { openSource, type Source } from '../sources.ts';
 import { tell } from './deciding.ts';
 import type { Post, Site } from './model.ts';
-
 import { QUIET_STATUS_MS, showSoon } from './show.ts';
 import { bootMeasured } from './templates.ts';
 import { contextOf } from './trigger-context.ts';

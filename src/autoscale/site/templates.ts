@@ -2,7 +2,6 @@ import { inOneLine } from '../../kit/errors.ts';
 import type { Crew } from '../crew.ts';
 import { knownTemplate, templateByCompose, withImage, writeStored } from '../prepare.ts';
 import type { Post, Site } from './model.ts';
-
 import { tellTier } from './tier.ts';
 
 /** How far a measured start may differ from what the tier is planned with. */

@@ -17,7 +17,7 @@ afterEach(() => rm(state, { recursive: true, force: true }));
 /** What is said of a running agent of this form, on a host with one project whose backups are planned. */
 async function statusOf(form: AgentForm): Promise<string> {
   const backup = { repository: '/mnt/backup', schedule: '0 3 * * *', timezone: 'UTC', keep: {}, secrets: [] };
-  await registerBackups(state, { name: 'shop', folder: '/srv/shop', settings: { backup } } as unknown as Project, {});
+  await registerBackups(state, { name: 'shop', folder: '/srv/shop', settings: { backup }, services: {} } as unknown as Project, {});
   const now = new Date().toISOString();
   const about = { version: '0.0.0', since: now, at: now, rssBytes: 1, projects: ['shop'], scaled: [], messages: [] };
   await writeAgentStatus(state, { process: ownIdentity(), form, ...about });
