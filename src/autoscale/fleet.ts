@@ -191,8 +191,8 @@ export function openFleet(options: {
     crew.booting.delete(id);
     const worker = crew.workers.get(id);
     if (!worker || worker.phase === 'stopped') return;
-    // Whoever waits for its end says what becomes of it.
-    if (marks.get(id)?.kind === 'draining' && crew.acting.has(id)) return;
+    // Whoever waits for its end says what becomes of it, or will once all containers are known.
+    if (marks.get(id)?.kind === 'draining') return;
     if (marks.delete(id)) void unmarkWorker(stateFolder, crew.tier.project, id);
     const stopped: Worker = { ...worker, phase: 'stopped', sinceMs: now() };
     crew.workers.set(id, stopped);

@@ -7,7 +7,7 @@ import { thawFrozen } from '../docker/thaw.ts';
 import { sleep } from '../kit/wait.ts';
 import { lockPath } from '../rollout/journal.ts';
 import { takeLock } from '../state/lock.ts';
-import { readWorkerMarks } from '../state/workers.ts';
+import { markWorker, readWorkerMarks } from '../state/workers.ts';
 import { readStatus } from './status.ts';
 
 const states = async (project: ScenarioProject) => (await project.containers('worker')).map(({ State }) => State).sort();
@@ -97,6 +97,25 @@ test('a busy worker is never asked to end, and the idle one beside it is', { tim
     } finally {
       await autoscaler.stop();
       await jobs.close();
+    }
+  });
+});
+
+test('one that was to end, and ended while nobody watched, is removed also where the engine remembers no signal', {
+  timeout: 60_000,
+}, async () => {
+  await withProject('scale ended', { files: workerProject() }, async (project) => {
+    expect((await project.compose(['up', '-d'])).code).toBe(0);
+    await project.docker(['stop', `${project.name}-worker-1`]);
+    const [worker] = await project.containers('worker');
+    // biome-ignore lint/suspicious/noThenProperty: what follows the exit, in the mark's own words; nobody awaits a mark
+    const mark = { kind: 'draining', signalled: false, then: 'remove', why: 'idle', service: 'worker', sinceMs: Date.now() } as const;
+    await markWorker(project.state, project.name, worker?.Id ?? '', mark);
+    const autoscaler = await startAutoscaler(project);
+    try {
+      await eventually(async () => expect(await states(project)).toEqual([]), { timeoutMs: 20_000 });
+    } finally {
+      await autoscaler.stop();
     }
   });
 });

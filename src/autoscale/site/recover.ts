@@ -19,10 +19,13 @@ export async function recover(site: Site, { crew }: Post, listed: ContainerSumma
     await unpause(docker, Id);
     site.report({ kind: 'note', text: `${tier}: thawed ${Id.slice(0, 12)}, which was left frozen` });
   }
-  const present = new Set(listed.filter(({ Labels }) => Labels[COMPOSE.project] === project).map(({ Id }) => Id));
-  for (const [id, mark] of await currentMarks(stateFolder, project, present)) {
+  const present = new Map(listed.filter(({ Labels }) => Labels[COMPOSE.project] === project).map(({ Id, State }) => [Id, State]));
+  for (const [id, mark] of await currentMarks(stateFolder, project, new Set(present.keys()))) {
     if (mark.service !== service && mark.service !== '') continue;
-    if (mark.kind === 'draining' && (mark.signalled || (await wasSignalled(site, id, mark.sinceMs)))) {
+    // One that was to end and has ended needs no signal, whoever sent the one that it had.
+    const isAsked =
+      mark.kind === 'draining' && (mark.signalled || present.get(id) === 'exited' || (await wasSignalled(site, id, mark.sinceMs)));
+    if (isAsked) {
       fleet.marks.set(id, { ...mark, signalled: true });
     }
     // When the engine does not know either, the worker is asked for its idleness again before it is signalled.
