@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import LongestFirst from './scripts/longest-first.ts';
 
 const outside = ['**/node_modules/**', '**/dist/**'];
 const onTheEngine = ['**/*.engine.test.ts', 'test/scenarios/**/*.test.ts'];
@@ -8,6 +9,7 @@ const patience = { testTimeout: 120_000, hookTimeout: 120_000, teardownTimeout: 
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     reporters: [process.stdout.isTTY ? 'default' : ['default', { summary: false }], './scripts/closing-line.ts'],
     projects: [
       {
