@@ -17,6 +17,8 @@ export default defineConfig({
           name: 'unit',
           include: ['{src,test,scripts,bench,examples}/**/*.test.ts'],
           exclude: [...outside, ...onTheEngine],
+          // Against what hangs; a busy machine takes its time.
+          testTimeout: 30_000,
           sequence: { groupOrder: 0 },
         },
       },
