@@ -156,9 +156,11 @@ async function enqueue(request: IncomingMessage): Promise<Answer> {
 
 async function describeJob(id: string): Promise<Answer> {
   const tier = tiers.find((name) => id.startsWith(`${name}-`));
-  const job = tier && (await (await readyQueue(tier)).getJob(id));
+  const queue = tier && (await readyQueue(tier));
+  // The state first: what is read of a job that has ended is all there.
+  const state = await queue?.getJobState(id);
+  const job = await queue?.getJob(id);
   if (!job) return { status: 404, json: { error: `no job ${id}` } };
-  const state = await job.getState();
   return {
     status: 200,
     json: {
