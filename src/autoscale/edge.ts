@@ -1,4 +1,4 @@
-import type { Edge, EdgeServer } from '../edge/model.ts';
+import type { Edge, EdgeServer, ServerStats } from '../edge/model.ts';
 import { withProject } from '../edge/state.ts';
 import { type Drained, drainContainers } from '../rollout/drain.ts';
 import { drainBudget } from '../rollout/plan-stop-first.ts';
@@ -12,14 +12,20 @@ export interface Routed {
   container: string;
 }
 
-/** Whether on each of its routes one of these containers answers too, so that it may leave. */
-export async function isReplaced({ edge, container }: Routed, others: readonly string[]): Promise<boolean> {
-  const stats = await edge.stats();
-  const names = others.map((id) => id.slice(0, 12));
-  const mine = stats.filter(({ server }) => server === container.slice(0, 12));
-  return mine.every(({ backend }) =>
-    stats.some((row) => row.backend === backend && names.includes(row.server) && /^(UP|no check)/.test(row.status)),
-  );
+/**
+ * Whether a container may leave the edge: on each of its routes one of those that stay answers. Where none stays, the service goes to zero, and
+ * that is meant. Pure.
+ */
+export function mayLeave(
+  stats: readonly Pick<ServerStats, 'backend' | 'server' | 'status'>[],
+  container: string,
+  staying: readonly string[],
+): boolean {
+  const nameOf = (id: string): string => id.slice(0, 12);
+  const names = staying.map(nameOf);
+  const answers = (backend: string): boolean =>
+    stats.some((row) => row.backend === backend && names.includes(row.server) && /^(UP|no check)/.test(row.status));
+  return names.length === 0 || stats.filter(({ server }) => server === nameOf(container)).every(({ backend }) => answers(backend));
 }
 
 /** The edge sends it nothing more; waits until nothing is in flight on it or the route's drain time is over. Undefined: it has no place there. */

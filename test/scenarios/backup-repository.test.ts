@@ -9,13 +9,16 @@ import { startRestServer } from '../support/rest-server.ts';
 import { withProject } from '../support/scenario.ts';
 import { pathWithoutRestic } from '../support/without-restic.ts';
 
-const compose = `
-services:
-  app:
+const APP = `
     image: busybox:1
     command: [sh, -c, "trap exit TERM; echo something > /data/file; while :; do sleep 0.2; done"]
     healthcheck: {test: [CMD, test, -e, /data/file], interval: 5s, retries: 100, start_period: 60s, start_interval: 300ms}
-    volumes: [data:/data]
+    volumes: [data:/data]`.trimStart();
+
+const compose = `
+services:
+  app:
+    ${APP}
 volumes: {data: {}}
 x-composure: {backup: {repository: ./repository, keep-last: 1, verify: {schedule: "0 4 * * *", parts: 2}}}
 `;
@@ -106,10 +109,7 @@ test('a REST server that only takes additions: refusals are told as what they ar
   const file = (more: string, post = 'true') => `
 services:
   app:
-    image: busybox:1
-    command: [sh, -c, "trap exit TERM; echo something > /data/file; while :; do sleep 0.2; done"]
-    healthcheck: {test: [CMD, test, -e, /data/file], interval: 5s, retries: 100, start_period: 60s, start_interval: 300ms}
-    volumes: [data:/data]
+    ${APP}
     x-backup: {post: ['${post}']}
 volumes: {data: {}}
 x-composure:

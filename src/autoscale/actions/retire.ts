@@ -5,7 +5,7 @@ import { runHooks } from '../../rollout/containers.ts';
 import { markWorker, unmarkWorker, type WorkerMark } from '../../state/workers.ts';
 import type { Reading } from '../../triggers/model.ts';
 import type { Crew } from '../crew.ts';
-import { forgetAtEdge, isReplaced, leaveEdge, returnToEdge } from '../edge.ts';
+import { forgetAtEdge, leaveEdge, mayLeave, returnToEdge } from '../edge.ts';
 import { HEARTBEAT_MS, proveIdle } from '../idle.ts';
 import type { Action } from '../model.ts';
 import { thaw } from './freeze.ts';
@@ -16,6 +16,12 @@ export async function retire(hands: Hands, crew: Crew, action: Extract<Action, {
   const { ended } = await askToEnd(hands, crew, action);
   await finishDraining(hands, crew, action.worker, action.then, ended);
 }
+
+/** Those that go on serving: one that starts, which counts for the policy before it answers, and not one that is about to leave as well. */
+const stayingBeside = ({ workers, acting }: Crew, id: string): string[] =>
+  [...workers.values()]
+    .filter((other) => other.id !== id && (other.phase === 'starting' || (other.phase === 'running' && !acting.has(other.id))))
+    .map((other) => other.id);
 
 /** Answers, once it was asked, with what resolves at its end. */
 async function askToEnd(
@@ -36,11 +42,8 @@ async function askToEnd(
   };
   await look();
   const routed = hands.routed(crew, id);
-  // One that starts counts for the policy before it answers, and one that is about to leave as well is no help.
-  const others = [...crew.workers.values()].filter((other) => other.id !== id && (other.phase === 'running' || other.phase === 'starting'));
-  const staying = others.filter((other) => !crew.acting.has(other.id)).map((other) => other.id);
-  if (routed && others.length > 0 && !(await isReplaced(routed, staying)))
-    throw new NotDone('not ended, because nothing else answers on its route');
+  if (routed && !mayLeave(await routed.edge.stats(), id, stayingBeside(crew, id)))
+    throw new NotDone('not ended, because nothing else answers on its route yet');
   try {
     if (routed) await leaveEdge(routed, hands.signal);
     return await signalIdle(hands, crew, { id, then, why, look });
